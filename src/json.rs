@@ -1,0 +1,5 @@
+//! JSON as RFC 8259 decides. No I/O.
+
+pub mod naive;
+pub mod structurals;
+pub mod tape;
