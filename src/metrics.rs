@@ -16,6 +16,8 @@ mod status;
 
 pub use counter::{Counter, Gauge, Histogram};
 pub use status::ByStatus;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 /// Declares a block of numbers together with its rows of `/metrics`, so that no number can be counted and never
 /// shown: the first paragraph of a field's comment is its HELP, the field's type its TYPE, the text its name.
@@ -148,6 +150,14 @@ impl Metrics {
         prometheus::blocks(out, CORES, &self.cores);
         prometheus::blocks(out, WORKERS, &self.workers);
     }
+}
+
+/// Nanoseconds on one clock that all threads share and that never goes back, for times that begin on one thread
+/// and end on another. It starts at its first reading; 64 bits of it last for centuries.
+#[inline]
+pub fn clock_ns() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_nanos() as u64
 }
 
 /// How the numbers of cores are named.

@@ -284,3 +284,11 @@ fn blocks_of_neighbours_share_no_cache_lines() {
 fn the_used_budget_is_what_cores_lease() {
     assert_eq!(busy().budget_used_bytes(), (1 + 2 + 3) * (4 << 20));
 }
+
+#[test]
+fn the_clock_is_one_for_all_threads_and_never_goes_back() {
+    let before = clock_ns();
+    let there = std::thread::spawn(clock_ns).join().unwrap();
+    let after = clock_ns();
+    assert!(before <= there && there <= after, "{before} {there} {after}");
+}
