@@ -11,10 +11,14 @@
 //! A valid document is never refused because a library cannot represent it, and an invalid one is never accepted
 //! because a library is lax: [`naive`] is RFC 8259 written down, and what simd-json says is held against it.
 
+#[cfg(test)]
+mod corpus;
+mod fuzz;
 pub mod naive;
 pub mod structurals;
 pub mod tape;
 
-pub use naive::{DEPTH_MAX, Facts, Invalid, InvalidKind};
+pub use fuzz::fuzz_verdict;
+pub use naive::{DEPTH_MAX, Facts, Invalid, InvalidKind, validate};
 pub use structurals::{Scan, scan};
 pub use tape::{Document, Judged, PaddedText, Parser, RawText, SPARE_BYTES, Unparsed, get, memory_charge};
