@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::console::{self, Readiness};
+use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
 use build::{Ended, Running};
 
@@ -137,14 +137,14 @@ async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) 
 
     let mut died = running.wait_until_up(&mut ended).await;
     if died.is_none() {
-        readiness.set_ready();
+        readiness.advance(ReadyState::Ready);
         started(&Started { listen: running.listen, admin_listen, driver: running.driver });
         tokio::select! {
             () = signals.first() => {}
             thread = ended.recv() => died = thread.and_then(Ended::into_death),
         }
     }
-    readiness.set_draining();
+    readiness.advance(ReadyState::Draining);
     if died.is_none() && limits.drain_delay_ms > 0 {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(limits.drain_delay_ms)) => {}

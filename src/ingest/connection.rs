@@ -171,8 +171,8 @@ impl<'c> Connection<'c> {
 
     /// Serves a request that its head lets in. `None`: it is served.
     fn serve_admitted(&mut self, admitted: Admitted) -> Option<Next> {
-        let Some(slot) = &self.slot else { return None };
         self.note_origin(admitted.cors_origin);
+        let slot = self.slot.as_ref()?;
         if admitted.asks != Asks::Event {
             self.answer_options(admitted.asks);
             return None;
