@@ -3,12 +3,15 @@
 use super::*;
 use std::collections::BTreeMap;
 
+/// Names and values, in the order written.
+type Labels = Vec<(String, String)>;
+
 /// What one family of the text holds.
 #[derive(Debug, Default)]
 struct Family {
     kind: String,
-    /// Name, labels in order, value as written.
-    samples: Vec<(String, Vec<(String, String)>, String)>,
+    /// Name, labels, value as written.
+    samples: Vec<(String, Labels, String)>,
 }
 
 fn is_name(name: &str) -> bool {
@@ -191,7 +194,7 @@ fn sums_are_the_sums_of_their_parts() {
         };
         sums += 1;
         assert_eq!(families[&parts].kind, family.kind);
-        let mut expected = BTreeMap::<(String, Vec<(String, String)>), u64>::new();
+        let mut expected = BTreeMap::<(String, Labels), u64>::new();
         for (series, labels, value) in &families[&parts].samples {
             let (first, rest) = labels.split_first().unwrap();
             assert_eq!(first.0, label, "{series}");
