@@ -14,20 +14,13 @@
 //! Falling asleep is Dekker's pattern: the sleeper stores *asleep*, then looks at the queue once more; the waker pushes,
 //! then looks at *asleep*. A `SeqCst` fence between the two steps on each side means that one of them sees the other.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Instant;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use tokio::sync::Notify;
 
 use crate::event::Slot;
-
-/// Nanoseconds on a clock that cores and workers share: since the first call in this process.
-pub fn clock_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
-}
 
 /// A worker's door: where cores knock when it sleeps.
 #[derive(Debug, Default)]
