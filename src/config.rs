@@ -25,11 +25,11 @@ mod read;
 mod secret;
 mod section;
 mod source;
-mod words;
+pub(crate) mod words;
 
 pub use limit_table::RawLimits;
 pub use secret::Secret;
-pub use source::{ConfigError, Place, Problem, Written};
+pub use source::{ConfigError, Place, Problem, Written, write_problem};
 
 /// The file that is read when nobody names another.
 pub const DEFAULT_PATH: &str = "inrush.toml";
@@ -45,6 +45,8 @@ pub struct Config {
     pub limits: RawLimits,
     /// The installed webhooks, in the order of the file.
     pub webhooks: Vec<Webhook>,
+    /// Whether the file holds a secret's value, instead of naming a variable or another file.
+    pub holds_secrets: bool,
     /// What is legal and probably not meant; `check` and `serve` print it.
     pub warnings: Vec<Problem>,
 }
@@ -144,7 +146,7 @@ impl Config {
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let mut config = Self::parse(path, &text, overrides, &|name| std::env::var(name).ok())?;
-        edit::warn_of_readable_secrets(&mut config, &text);
+        edit::warn_of_readable_secrets(&mut config);
         Ok(config)
     }
 

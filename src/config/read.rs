@@ -60,7 +60,14 @@ pub(super) fn read(
     }
 
     if source.problems.is_empty() {
-        Ok(Config { path: path.to_owned(), server, limits, webhooks, warnings: source.warnings })
+        Ok(Config {
+            path: path.to_owned(),
+            server,
+            limits,
+            webhooks,
+            holds_secrets: source.holds_secrets,
+            warnings: source.warnings,
+        })
     } else {
         Err(ConfigError::new(path, source.problems))
     }
@@ -205,6 +212,7 @@ fn read_secrets(
     let mut secrets: Vec<(Place, Option<Secret>)> = Vec::new();
     for written in written {
         let place = written.place;
+        source.holds_secrets |= !written.value.contains("${") || written.value.contains("$${");
         let secret = accept(source, written, |text| Secret::new(expand(text, around.environment)?));
         secrets.push((place, secret));
     }
@@ -254,10 +262,11 @@ fn read_triggers(
             }
             None => source.refuse(section.place, "this trigger has no `id`; add one, such as id = \"main\""),
         }
+        let problems_before = source.problems.len();
         for node in section.tables(source, "nodes", "nodes = [{ type = \"log\" }]") {
             trigger.nodes.extend(read_node(source, node, around));
         }
-        if trigger.nodes.is_empty() && source.problems.is_empty() {
+        if trigger.nodes.is_empty() && source.problems.len() == problems_before {
             let message =
                 "this trigger has no nodes; add nodes = [{ type = \"log\" }], or \"discard\" to do nothing";
             source.refuse(section.place, message);
@@ -354,3 +363,6 @@ fn check_unique(source: &mut Source<'_>, webhooks: &[Webhook]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,17 +173,23 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The known word that `written` was probably meant to be: at most a third of its letters differ, or it is a whole
-/// part of the known word (`size` for none, `origins` for `allowed_origins`).
+/// The known word that `written` was probably meant to be: its parts in another order, or at most a third of its
+/// letters differ, or it is a piece of the known word (`origins` for `allowed_origins`).
 pub(super) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let written = written.to_lowercase().replace('-', "_");
     known
-        .map(|word| (edits(&written, word), word))
+        .map(|word| (if parts(&written) == parts(word) { 0 } else { edits(&written, word) }, word))
         .filter(|(edits, word)| {
             *edits <= word.chars().count().div_ceil(3) || (written.len() > 3 && word.contains(&written))
         })
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, word)| word)
+}
+
+fn parts(word: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = word.split('_').collect();
+    parts.sort_unstable();
+    parts
 }
 
 /// The Levenshtein distance.

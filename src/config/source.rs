@@ -124,11 +124,13 @@ pub(super) struct Source<'t> {
     text: &'t str,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    /// Whether a secret's value stands in the file itself.
+    pub(super) holds_secrets: bool,
 }
 
 impl<'t> Source<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, problems: Vec::new(), warnings: Vec::new() }
+        Self { text, problems: Vec::new(), warnings: Vec::new(), holds_secrets: false }
     }
 
     pub(super) fn place(&self, span: &Range<usize>) -> Place {
