@@ -167,9 +167,14 @@ impl Config {
 
     /// The URL that senders post to: under `public_url` where one is set, else under the address listened on.
     pub fn url(&self, webhook: &Webhook) -> String {
+        self.url_at(self.server.listen, webhook)
+    }
+
+    /// The same once it is known where the server listens: port 0 has become a real one.
+    pub fn url_at(&self, listen: SocketAddr, webhook: &Webhook) -> String {
         match &self.server.public_url {
             Some(public) => format!("{public}/{}", webhook.id),
-            None => format!("http://{}/{}", reachable(self.server.listen), webhook.id),
+            None => format!("http://{}/{}", reachable(listen), webhook.id),
         }
     }
 }

@@ -114,7 +114,7 @@ fn unknown_keys_are_refused_with_the_likely_one() {
     check_webhook("[[webhook.triggers]]\nid = 'a'\n", &["did you mean `trigger`?"]);
     check_webhook(
         "[[webhook.trigger]]\nid = 'm'\nnode = []\nnodes = [{ type = 'log', path = 'x' }]\n",
-        &["6:1: unknown key `node` in [[webhook.trigger]]", "7:25: unknown key `path`"],
+        &["6:1: unknown key `node` in [[webhook.trigger]]", "7:26: unknown key `path`"],
     );
 }
 
