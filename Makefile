@@ -77,7 +77,7 @@ fuzz: fuzz-build
 	    $(FUZZ) run $(FUZZ_BUILD) "$$target" "$$corpus" "fuzz/seeds/$$target" -- \
 	        -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 	        $$([[ -f $$dictionary ]] && echo "-dict=$$dictionary") \
-	        2> >(grep -vE '^(#[0-9]+.*(NEW|REDUCE|pulse|RELOAD)|#####|"|INFO: )' >&2); \
+	        2> >(grep -vE '^(#[0-9]+.*(NEW|REDUCE|pulse|RELOAD)|#####|INFO: )|^".*" # Uses: ' >&2); \
 	done
 
 fuzz-long:
