@@ -79,7 +79,7 @@ fn converse(
         use std::io::Write;
         let mut rest = bytes.as_slice();
         // Single bytes only for so long: the point is the boundaries, not the time.
-        let mut small = 4000;
+        let mut small: usize = 4000;
         while !rest.is_empty() {
             let most = if small == 0 { 20_000 } else { largest };
             small = small.saturating_sub(1);
