@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "console", "ingest", "trigger", "node", "journal", "queue", "event", "buffer", "verify",
+            "console", "ingest", "trigger", "node", "journal", "queue", "event", "http", "buffer", "verify",
             "limits", "config", "metrics", "io",
         ],
     ),
