@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const ID: &str = "9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80";
 
@@ -300,7 +301,15 @@ fn sigterm_ends_it_in_order() {
     assert_eq!(&answer, b"HTTP/1.1 200");
     let killed = Command::new("kill").arg(server.0.id().to_string()).status().unwrap();
     assert!(killed.success());
-    assert_eq!(server.0.wait().unwrap().code(), Some(0));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = server.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -95,7 +95,8 @@ mod tests {
     fn every_program_is_complete() {
         let url = "https://hooks.example.com/9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80";
         for lang in Lang::value_variants() {
-            let (plain, secret) = (fill(lang.template(), "shop", url, false), fill(lang.template(), "shop", url, true));
+            let (plain, secret) =
+                (fill(lang.template(), "shop", url, false), fill(lang.template(), "shop", url, true));
             for program in [&plain, &secret] {
                 assert_eq!(program.matches(url).count(), 1, "{lang:?}");
                 assert!(program.contains("shop"), "{lang:?}");
