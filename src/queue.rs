@@ -14,20 +14,13 @@
 //! Falling asleep is Dekker's pattern: the sleeper stores *asleep*, then looks at the queue once more; the waker pushes,
 //! then looks at *asleep*. A `SeqCst` fence between the two steps on each side means that one of them sees the other.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Instant;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use tokio::sync::Notify;
 
 use crate::event::Slot;
-
-/// Nanoseconds on a clock that cores and workers share: since the first call in this process.
-pub fn clock_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
-}
 
 /// A worker's door: where cores knock when it sleeps.
 #[derive(Debug, Default)]
@@ -95,8 +88,18 @@ impl HomeBell {
 pub struct Outbox {
     events: Producer<Box<Slot>>,
     home: Consumer<Box<Slot>>,
-    door: Arc<Door>,
     pushed: bool,
+    /// Last, because fields are dropped in order: the worker is woken once `events` is gone, not before.
+    door: Farewell,
+}
+
+struct Farewell(Arc<Door>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // A worker asleep must see that nobody will push any more.
+        self.0.knock.notify_one();
+    }
 }
 
 /// A worker's side of one (core, worker) pair.
@@ -111,7 +114,7 @@ pub fn pair(events_max: usize, handles_max: usize, door: Arc<Door>, bell: Arc<Ho
     let (events_in, events_out) = RingBuffer::new(events_max);
     let (home_in, home_out) = RingBuffer::new(handles_max);
     (
-        Outbox { events: events_in, home: home_out, door, pushed: false },
+        Outbox { events: events_in, home: home_out, door: Farewell(door), pushed: false },
         Inbox { events: events_out, home: home_in, bell },
     )
 }
@@ -139,7 +142,7 @@ impl Outbox {
     #[inline]
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.pushed) {
-            self.door.knock_if_asleep();
+            self.door.0.knock_if_asleep();
         }
     }
 
@@ -152,13 +155,6 @@ impl Outbox {
     /// Events waiting for the worker.
     pub fn depth(&self) -> usize {
         self.events.buffer().capacity() - self.events.slots()
-    }
-}
-
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        // A worker asleep must see that nobody will push any more.
-        self.door.knock.notify_one();
     }
 }
 

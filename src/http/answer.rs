@@ -1,6 +1,9 @@
 //! The answers, appended to a buffer: those of one pipelined batch leave in one write. The 200 is copied from one
 //! prebuilt template; the rest is assembled from parts without an allocation of its own.
 
+#[cfg(test)]
+mod tests;
+
 use super::Reject;
 use super::class::{is_token, members};
 use super::head::Version;

@@ -6,6 +6,9 @@ use super::class::{HEX, QUOTED, TOKEN, VALUE, is};
 use super::head::{FIELDS_MAX, HEAD_BYTES_MAX, LINE_BYTES_MAX};
 use super::reject::{BAD_CHUNK, BODY_TOO_LARGE, TRAILERS_TOO_LARGE};
 
+#[cfg(test)]
+mod tests;
+
 /// The most bytes of chunk extensions in one line.
 pub const EXTENSION_BYTES_MAX: u32 = 256;
 /// The most hexadecimal digits of a chunk size: 64 bits.

@@ -1,6 +1,9 @@
 //! Which browsers may post to a webhook (Fetch, "CORS protocol"). A request is a browser's when it carries `Origin` or
 //! `Sec-Fetch-Site`; everything else is a server's and is not asked for an origin.
 
+#[cfg(test)]
+mod tests;
+
 use super::Span;
 use super::head::authority::{is_host_and_port, is_scheme};
 use super::head::{Head, Seen};

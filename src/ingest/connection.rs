@@ -19,7 +19,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{Expect, HeadReader, Method, Version};
 use crate::http::{Reject, Span, Status, reject};
 use crate::io::{self, Stream};
-use crate::queue::clock_ns;
+use crate::metrics::clock_ns;
 
 /// Requests up to this size are copied out of the read buffer into a buffer of their own size: 8 KiB cost some
 /// 0.1 µs, and a queue of small events does not hold a read buffer each. Larger ones take the read buffer along.
@@ -110,7 +110,7 @@ impl<'c> Connection<'c> {
             start: 0,
             reader: HeadReader::default(),
             skip: 0,
-            answers: Vec::new(),
+            answers: core.take_answers(),
             cors_origin: Vec::new(),
             slot: None,
             closing: false,
@@ -528,6 +528,7 @@ impl<'c> Connection<'c> {
             return false;
         }
         self.input = Some(self.core.pool.take_read());
+        self.answers = self.core.take_answers();
         self.start = 0;
         true
     }

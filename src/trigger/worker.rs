@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::WebhookTriggers;
 use crate::event::{Event, Slot};
-use crate::metrics::{Metrics, WorkerMetrics};
+use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
 use crate::node::{EventLine, NodeError};
-use crate::queue::{Door, Inbox, clock_ns};
+use crate::queue::{Door, Inbox};
 
 /// Events taken before the worker lets its other tasks run.
 const BATCH_EVENTS_MAX: usize = 256;

@@ -51,6 +51,12 @@ impl Scan {
         self.at != 0
     }
 
+    /// How many bytes have been scanned.
+    #[cfg(test)]
+    pub fn scanned(&self) -> usize {
+        self.at
+    }
+
     /// Scans what is new of `bytes`, which starts at the first byte of the head; says where the head ends.
     #[cold]
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Status<usize>, Reject> {

@@ -11,7 +11,7 @@ use crate::http::{Problem, Reject, reject};
 use crate::ingest::admission::{Admitted, Refusal};
 use crate::ingest::deadlines::{Cause, Phase};
 use crate::io;
-use crate::queue::clock_ns;
+use crate::metrics::clock_ns;
 
 /// Bytes of one read of a large body: its neighbours on the core wait no longer than this takes.
 const BODY_READ_BYTES: usize = 64 * 1024;
