@@ -82,7 +82,9 @@ fn command(program: &str, directory: &Path) -> Command {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("INRUSH_")) {
-        command.env_remove(name);
+        if name != "INRUSH_DRIVER" {
+            command.env_remove(name);
+        }
     }
     command
         .env("NO_PROXY", "*")

@@ -1,7 +1,7 @@
 //! `inrush snippet NAME --lang LANG`: a complete program that posts a JSON file to the webhook.
 //!
 //! The programs stand in `snippet/`, one per language, as they are printed but for the placeholders `{{name}}` and
-//! `{{url}}` and the lines that start with `@secret `, which are left out when the webhook has no secret. Each
+//! `{{url}}` and the lines that start with `@secret`, which are left out when the webhook has no secret. Each
 //! takes a file as its argument, the secret from INRUSH_SECRET, prints the status and the event's id, and fails
 //! unless the status is 2xx. `tests/clients.rs` runs every one of them as printed.
 
@@ -70,9 +70,9 @@ fn fill(template: &str, name: &str, url: &str, with_secret: bool) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || " -_.".contains(letter);
     let name: String = name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
     for line in template.lines() {
-        let line = match line.strip_prefix("@secret ") {
+        let line = match line.strip_prefix("@secret") {
             Some(_) if !with_secret => continue,
-            Some(line) => line,
+            Some(line) => line.strip_prefix(' ').unwrap_or(line),
             None => line,
         };
         program.push_str(&line.replace("{{url}}", url).replace("{{name}}", &name));

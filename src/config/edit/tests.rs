@@ -1,3 +1,5 @@
+//! The file stays what it was, but for the webhook added; whoever edits at the same time loses nothing.
+
 use std::sync::Barrier;
 
 use proptest::prelude::*;
