@@ -1,5 +1,8 @@
 //! The command line, on the real binary: what it prints where, what it leaves behind, how it exits.
 
+// What fails here fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -4,6 +4,9 @@
 //! axios and requests are looked for in `$INRUSH_CLIENTS`, by default `target/clients`: where
 //! `tests/clients/install.sh` puts them.
 
+// What fails here fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
