@@ -60,7 +60,8 @@ fn check(driver: Driver) {
         assert_eq!(mark, Some(request.mark.as_str()), "seed {seed}: the answer names another's event");
         assert_eq!(Some(&event.body), request.event.as_ref(), "seed {seed}: {}", request.mark);
     }
-    let strangers: Vec<_> = events.all.iter().filter(|event| !promised.iter().any(|(id, _)| *id == event.id)).collect();
+    let strangers: Vec<_> =
+        events.all.iter().filter(|event| !promised.iter().any(|(id, _)| *id == event.id)).collect();
     assert!(strangers.is_empty(), "seed {seed}: events that nobody sent: {strangers:?}");
 }
 
@@ -70,7 +71,8 @@ fn converse(
     number: usize,
     mut random: Random,
 ) -> Result<Vec<(String, Request)>, String> {
-    let requests: Vec<Request> = (0..REQUESTS).map(|i| request(&mut random, format!("{number}-{i}"))).collect();
+    let requests: Vec<Request> =
+        (0..REQUESTS).map(|i| request(&mut random, format!("{number}-{i}"))).collect();
     let bytes: Vec<u8> = requests.iter().flat_map(|request| &request.bytes).copied().collect();
     let mut writer = client.stream.try_clone().map_err(|e| e.to_string())?;
     let largest = *random.pick(&[1, 7, 50, 700, 20_000, usize::MAX]);
@@ -79,7 +81,7 @@ fn converse(
         use std::io::Write;
         let mut rest = bytes.as_slice();
         // Single bytes only for so long: the point is the boundaries, not the time.
-        let mut small = 4000;
+        let mut small = 4000_u32;
         while !rest.is_empty() {
             let most = if small == 0 { 20_000 } else { largest };
             small = small.saturating_sub(1);
@@ -96,12 +98,16 @@ fn converse(
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut ids = Vec::new();
     for request in requests {
-        let answer = client.try_answer(request.to_head, deadline).map_err(|e| format!("{}: {e}", request.mark))?;
+        let answer =
+            client.try_answer(request.to_head, deadline).map_err(|e| format!("{}: {e}", request.mark))?;
         if answer.status != request.status {
             let code = answer.code().unwrap_or_default();
             let start = request.bytes.escape_ascii().to_string();
             let start = &start[..start.len().min(400)];
-            return Err(format!("{}: expected {}, got {} {code}: {start}", request.mark, request.status, answer.status));
+            return Err(format!(
+                "{}: expected {}, got {} {code}: {start}",
+                request.mark, request.status, answer.status
+            ));
         }
         if let Some(fault) = answer.fault(request.to_head) {
             return Err(format!("{}: {fault}", request.mark));

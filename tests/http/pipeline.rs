@@ -114,7 +114,9 @@ fn answers_of_a_batch_do_not_wait_for_its_unfinished_end() {
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut ids = Vec::new();
         for n in 0..2 {
-            let answer = client.try_answer(false, deadline).unwrap_or_else(|e| panic!("answer {n} on {driver:?}: {e}"));
+            let answer = client
+                .try_answer(false, deadline)
+                .unwrap_or_else(|e| panic!("answer {n} on {driver:?}: {e}"));
             ids.push((n, answer.event_id().to_owned()));
         }
         client.send(rest);
