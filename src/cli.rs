@@ -1,8 +1,211 @@
-//! The command line: one file per command.
+//! The command line: one file per command. Flags win over `INRUSH_*`, which win over the config file.
+//!
+//! Stdout carries what a command was asked for, and in `serve` belongs to the `log` node; everything said beside that
+//! goes to stderr.
 
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, ConfigError, Overrides, edit::EditError, write_problem};
+use crate::limits::Limits;
+use crate::server::ServeError;
+
+mod check;
+mod list;
+mod new;
+mod serve;
+mod snippet;
+
+/// Exit codes, after sysexits(3), so that a supervisor can tell what helps: a restart, or a person.
+pub mod exit {
+    /// A bug in inrush, or a thread of it died: a restart may help.
+    pub const INTERNAL: u8 = 1;
+    /// No webhook has the name that was asked for.
+    pub const NO_SUCH_WEBHOOK: u8 = 66;
+    /// The address is in use or cannot be listened on.
+    pub const UNAVAILABLE: u8 = 69;
+    /// The system refused to read or write a file, or another resource.
+    pub const IO: u8 = 74;
+    /// Another inrush uses the data directory; it may be gone later.
+    pub const LOCKED: u8 = 75;
+    /// The config file is wrong: only an edit helps.
+    pub const CONFIG: u8 = 78;
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done; for `serve`: stopped in order by SIGTERM or SIGINT
+   1  an internal error, or a thread died
+   2  the command line is wrong
+  66  no webhook has that name
+  69  the address is in use or cannot be listened on
+  74  a file could not be read or written, or the system refused something
+  75  another inrush uses the data directory
+  78  the configuration is wrong";
+
+/// A self-hosted webhook ingestion engine.
+#[derive(Debug, Parser)]
+#[command(name = "inrush", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = false)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+struct Options {
+    /// The config file [default: inrush.toml; `serve` writes it if it is not there]
+    #[arg(long, global = true, env = "INRUSH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where webhooks are posted to, in place of server.listen
+    #[arg(long, global = true, env = "INRUSH_LISTEN", value_name = "IP:PORT", value_parser = config::words::address)]
+    listen: Option<SocketAddr>,
+    /// Where health and metrics are served, in place of server.admin_listen
+    #[arg(long, global = true, env = "INRUSH_ADMIN_LISTEN", value_name = "IP:PORT",
+          value_parser = config::words::address)]
+    admin_listen: Option<SocketAddr>,
+    /// What inrush keeps on disk, in place of server.data_dir
+    #[arg(long, global = true, env = "INRUSH_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Threads that receive, in place of server.cores
+    #[arg(long, global = true, env = "INRUSH_CORES", value_name = "N", value_parser = threads)]
+    cores: Option<usize>,
+    /// Threads that run nodes, in place of server.workers
+    #[arg(long, global = true, env = "INRUSH_WORKERS", value_name = "N", value_parser = threads)]
+    workers: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; this is what happens without a command
+    Serve,
+    /// Install a webhook: add it to the config file and print its URL
+    New(new::New),
+    /// Show the installed webhooks
+    List(list::List),
+    /// Say whether the config file is right, and which limits it gives
+    Check,
+    /// Print a program that posts to a webhook
+    Snippet(snippet::Snippet),
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(exit::CONFIG, error.to_string())
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        let code = match &error {
+            EditError::Config(_) | EditError::Refused(_) => exit::CONFIG,
+            EditError::Io { .. } => exit::IO,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let code = match &error {
+            ServeError::AddressInUse { .. } | ServeError::AddressUnavailable { .. } => exit::UNAVAILABLE,
+            ServeError::Locked { .. } => exit::LOCKED,
+            ServeError::Node { .. } => exit::CONFIG,
+            ServeError::Io { .. } => exit::IO,
+            ServeError::Died { .. } => exit::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let CommandLine { options, command } = CommandLine::parse();
+    let done = match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&options),
+        Command::New(new) => new.run(&options),
+        Command::List(list) => list.run(&options),
+        Command::Check => check::run(&options),
+        Command::Snippet(snippet) => snippet.run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            say(format_args!("inrush: {message}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+impl Options {
+    /// The config file that was named, or the default one.
+    fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| PathBuf::from(config::DEFAULT_PATH))
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            data_dir: self.data_dir.clone(),
+            cores: self.cores,
+            workers: self.workers,
+        }
+    }
+
+    /// The config and the limits it gives, its warnings said.
+    fn load(&self) -> Result<(Config, Limits), Failure> {
+        let config = Config::load(&self.path(), &self.overrides())?;
+        let limits = Limits::derive(&config)?;
+        for warning in &config.warnings {
+            let mut line = String::new();
+            let _ = write_problem(&mut line, &config.path, warning);
+            say(format_args!("inrush: warning: {line}"));
+        }
+        Ok((config, limits))
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err(format!("{text:?} is no number of threads from 1 to 1024")),
+    }
+}
+
+/// Says something to the operator. Without a stderr there is nobody to tell.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes what was asked for to stdout. A reader that has seen enough (`inrush list | head -1`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(exit::IO, format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,1 +1,190 @@
-//! Under construction.
+//! What the operator wrote: `inrush.toml`, read with every mistake named at its line and column, and edited without
+//! losing a comment.
+//!
+//! Plain data with public fields. What is *in force* (defaults filled in, relations checked) is another type:
+//! [`crate::limits::Limits`].
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `source` | places in the file, problems, [`ConfigError`] |
+//! | `section` | typed reading of one TOML table, unknown keys refused |
+//! | `read` | the tables of `inrush.toml`, validated |
+//! | `words` | the rules for single values: names, ids, origins, URLs, header names |
+//! | `secret` | a secret that cannot be printed by accident; `${ENV}` |
+//! | `limit_table` | every limit with its default, range and meaning |
+//! | `edit` | create and change the file: locked, atomic, comments kept |
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+pub mod edit;
+pub(crate) mod limit_table;
+mod read;
+mod secret;
+mod section;
+mod source;
+pub(crate) mod words;
+
+pub use limit_table::RawLimits;
+pub use secret::Secret;
+pub use source::{ConfigError, Place, Problem, Written, write_problem};
+
+/// The file that is read when nobody names another.
+pub const DEFAULT_PATH: &str = "inrush.toml";
+
+/// Everything the operator wrote.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Addresses, directories, threads.
+    pub server: Server,
+    /// The limits that were written; the others stay at their defaults.
+    pub limits: RawLimits,
+    /// The installed webhooks, in the order of the file.
+    pub webhooks: Vec<Webhook>,
+    /// Whether the file holds a secret's value, instead of naming a variable or another file.
+    pub holds_secrets: bool,
+    /// What is legal and probably not meant; `check` and `serve` print it.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[server]`: addresses, directories, threads.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where webhooks are posted to.
+    pub listen: SocketAddr,
+    /// Where health, readiness and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// What inrush keeps on disk. Relative paths of the file are taken from the file's own directory.
+    pub data_dir: PathBuf,
+    /// The start of every printed URL, when a proxy stands in front; without a slash at its end.
+    pub public_url: Option<String>,
+    /// Core threads; `None`: one for each CPU that the process may use.
+    pub cores: Option<usize>,
+    /// Trigger workers; `None`: one for two cores.
+    pub workers: Option<usize>,
+}
+
+/// `[[webhook]]`: one installed endpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Webhook {
+    /// What people call it; unique.
+    pub name: String,
+    /// The path of its URL; unique.
+    pub id: Uuid,
+    /// None: open to everyone. Two: a rotation is under way, both are valid.
+    pub secrets: Vec<Secret>,
+    /// Origins whose browsers may post; `*` allows any, an empty list none.
+    pub allowed_origins: Vec<String>,
+    /// The longest body accepted here, if it differs from the limit of that name.
+    pub body_bytes_max: Option<u64>,
+    /// Credential headers that are left in the payload all the same; lower case.
+    pub keep_headers: Vec<String>,
+    /// What runs for each event.
+    pub triggers: Vec<Trigger>,
+    /// Where the file speaks of it.
+    pub place: Place,
+}
+
+/// `[[webhook.trigger]]`: a stable id and the ordered nodes that run for each event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trigger {
+    /// Unique in its webhook, and stable: what was delivered is remembered under it.
+    pub id: String,
+    /// Run in this order.
+    pub nodes: Vec<Node>,
+}
+
+/// One action of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// One JSON line per event on stdout.
+    Log,
+    /// One JSON line per event appended to a file.
+    File {
+        /// The file; its directory exists.
+        path: PathBuf,
+    },
+    /// Nothing but a count.
+    Discard,
+}
+
+/// What the command line and the environment say over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// In place of `server.listen`.
+    pub listen: Option<SocketAddr>,
+    /// In place of `server.admin_listen`.
+    pub admin_listen: Option<SocketAddr>,
+    /// In place of `server.data_dir`; relative to the working directory.
+    pub data_dir: Option<PathBuf>,
+    /// In place of `server.cores`.
+    pub cores: Option<usize>,
+    /// In place of `server.workers`.
+    pub workers: Option<usize>,
+}
+
+impl Server {
+    /// What holds where the file is silent; `directory` is the one of the file.
+    pub fn default_in(directory: &Path) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            data_dir: directory.join("inrush-data"),
+            public_url: None,
+            cores: None,
+            workers: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates the file at `path`; every mistake in it is reported, not only the first.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let mut config = Self::parse(path, &text, overrides, &|name| std::env::var(name).ok())?;
+        edit::warn_of_readable_secrets(&mut config);
+        Ok(config)
+    }
+
+    /// The same from text in memory; `environment` answers for `${NAME}`.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        overrides: &Overrides,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        read::read(path, text, overrides, environment)
+    }
+
+    /// The webhook of that name.
+    pub fn webhook(&self, name: &str) -> Option<&Webhook> {
+        self.webhooks.iter().find(|webhook| webhook.name == name)
+    }
+
+    /// The URL that senders post to: under `public_url` where one is set, else under the address listened on.
+    pub fn url(&self, webhook: &Webhook) -> String {
+        self.url_at(self.server.listen, webhook)
+    }
+
+    /// The same once it is known where the server listens: port 0 has become a real one.
+    pub fn url_at(&self, listen: SocketAddr, webhook: &Webhook) -> String {
+        match &self.server.public_url {
+            Some(public) => format!("{public}/{}", webhook.id),
+            None => format!("http://{}/{}", reachable(listen), webhook.id),
+        }
+    }
+}
+
+/// An address to connect to, for one that is listened on: "every address" is reached through loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

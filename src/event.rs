@@ -1,1 +1,133 @@
-//! Under construction.
+//! What crosses from a core to a worker: one accepted request.
+//!
+//! A [`Slot`] is the handle. It owns the head's offsets and the pooled buffer that holds head and body, is moved by
+//! its `Box`, and goes home to the core that made it, with everything it allocated. Nodes see an [`Event`], borrowed
+//! from the slot for as long as the trigger runs.
+
+mod id;
+
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+pub use id::{EventId, EventIds};
+
+use crate::buffer::Buf;
+use crate::http::head::{Field, Head, Method};
+use crate::http::{Span, query};
+
+/// The handle of one event, from the first byte of its head until its trigger has run.
+pub struct Slot {
+    /// Identity, answered as `x-event-id`.
+    pub id: EventId,
+    /// When its last byte was read, in Unix milliseconds.
+    pub received_at_ms: u64,
+    /// Index of the webhook in the tables of cores and workers.
+    pub webhook: u32,
+    /// The head; its spans count from `head_at`.
+    pub head: Head,
+    /// The raw path behind the webhook's id; counts from `head_at`.
+    pub suffix: Span,
+    /// Head and body.
+    pub buf: Option<Buf>,
+    /// Where in `buf` the head starts.
+    pub head_at: usize,
+    /// Where in `buf` the body stands.
+    pub body: Range<usize>,
+    /// When it was pushed, in nanoseconds of the core's clock, if this event was chosen as a sample.
+    pub pushed_at_ns: Option<u64>,
+}
+
+impl Slot {
+    /// An empty handle.
+    pub fn new() -> Self {
+        Self {
+            id: EventId::NIL,
+            received_at_ms: 0,
+            webhook: 0,
+            head: Head::default(),
+            suffix: Span::default(),
+            buf: None,
+            head_at: 0,
+            body: 0..0,
+            pushed_at_ns: None,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buf.as_ref().map_or(&[], Buf::filled)
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One accepted request, as nodes see it. It lives as long as its trigger runs.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    slot: &'a Slot,
+    webhook: &'a str,
+}
+
+impl<'a> Event<'a> {
+    /// The event of `slot`, which belongs to the webhook named `webhook`.
+    pub fn new(slot: &'a Slot, webhook: &'a str) -> Self {
+        Self { slot, webhook }
+    }
+
+    /// The event's id, a UUIDv7.
+    pub fn id(&self) -> EventId {
+        self.slot.id
+    }
+
+    /// The name of the webhook.
+    pub fn webhook(&self) -> &'a str {
+        self.webhook
+    }
+
+    /// When the last byte of the request was read.
+    pub fn received_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.slot.received_at_ms)
+    }
+
+    /// `GET` or `POST`.
+    pub fn method(&self) -> &'static str {
+        match self.slot.head.method {
+            Method::Get => "GET",
+            _ => "POST",
+        }
+    }
+
+    /// The raw path behind the id, `/` at least.
+    pub fn path(&self) -> &'a [u8] {
+        match self.slot.suffix.of(self.head()) {
+            b"" => b"/",
+            suffix => suffix,
+        }
+    }
+
+    /// The query as an object, by the rules of `qs` 6.11. Parsed anew at each call.
+    pub fn query(&self) -> serde_json::Value {
+        query::parse(self.slot.head.query.of(self.head()))
+    }
+
+    /// Header names and values in the order received, as sent.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let head = self.head();
+        self.slot.head.fields.iter().map(move |Field { name, value }| (name.of(head), value.of(head)))
+    }
+
+    /// The body as JSON text: the exact bytes received, or `{}` when there were none.
+    pub fn body(&self) -> &'a [u8] {
+        match &self.slot.bytes()[self.slot.body.clone()] {
+            b"" => b"{}",
+            body => body,
+        }
+    }
+
+    fn head(&self) -> &'a [u8] {
+        &self.slot.bytes()[self.slot.head_at..]
+    }
+}

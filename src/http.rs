@@ -3,9 +3,11 @@
 
 pub mod answer;
 pub mod chunked;
+pub mod class;
 pub mod cors;
 pub mod framing;
 pub mod head;
+pub mod naive;
 pub mod query;
 pub mod reject;
 pub mod span;

@@ -1,1 +1,226 @@
-//! Under construction.
+//! Builds both wings, runs them, and takes them down again.
+//!
+//! ```text
+//! lock the data directory ─► probe and bind ─► workers ─► cores ─► admin ─► ready
+//! SIGTERM ─► not ready ─► drain_delay ─► cores: finish, stop accepting ─► workers: empty the queues ─► exit
+//! ```
+//!
+//! Threads: one per core, pinned; one per worker; the judges of large bodies; and the thread that called [`run`],
+//! which carries the control plane (admin listener, signals) on a tokio runtime of its own.
+
+mod build;
+mod socket;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::console::{self, Readiness, ReadyState};
+use crate::limits::Limits;
+use build::{Ended, Running};
+
+/// After the time for draining is over, how long connections get to say so to their peers.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the server did not start, or stopped.
+#[derive(Debug)]
+pub enum ServeError {
+    /// Somebody listens there already.
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on for another reason.
+    AddressUnavailable {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// Another inrush uses the data directory.
+    Locked {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// A node of the configuration cannot be set up.
+    Node {
+        /// Its webhook.
+        webhook: String,
+        /// Its trigger.
+        trigger: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system refused something.
+    Io {
+        /// What was wanted.
+        what: String,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// A thread of the server died; the others were drained.
+    Died {
+        /// Which, and of what.
+        what: String,
+    },
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressInUse { address } => write!(
+                f,
+                "{address} is in use by another process; stop it, or choose another address with --listen, \
+                 --admin-listen or in the [server] table of the configuration"
+            ),
+            Self::AddressUnavailable { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Locked { data_dir } => write!(
+                f,
+                "another inrush uses the data directory {}; stop it, or choose another with --data-dir",
+                data_dir.display()
+            ),
+            Self::Node { webhook, trigger, reason } => {
+                write!(f, "webhook `{webhook}`, trigger `{trigger}`: {reason}")
+            }
+            Self::Io { what, error } => write!(f, "{what}: {error}"),
+            Self::Died { what } => write!(f, "{what}; the server has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// What a running server says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Started {
+    /// Where webhooks are posted to.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// What carries the I/O.
+    pub driver: crate::io::Driver,
+}
+
+/// Runs the server until SIGTERM or SIGINT, and everything that was accepted until then to its end.
+///
+/// `started` is called once, when every core accepts.
+///
+/// # Errors
+/// When something needed cannot be had, or a thread died.
+pub fn run(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServeError::io("cannot start the control thread", error))?;
+    control.block_on(serve(config, limits, started))
+}
+
+async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    let mut signals = Signals::listen()?;
+    let _lock = build::lock_data_dir(&config.server.data_dir)?;
+    let (admin, admin_listen) = socket::bind_admin(config.server.admin_listen).await?;
+    let (ended_in, mut ended) = mpsc::unbounded_channel();
+    let limits = Arc::new(limits);
+    let mut running = build::start(config, limits.clone(), ended_in)?;
+    let readiness = Arc::new(Readiness::default());
+    let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
+    let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
+        let _ = admin_stopped.await;
+    }));
+
+    let mut died = running.wait_until_up(&mut ended).await;
+    if died.is_none() {
+        readiness.advance(ReadyState::Ready);
+        started(&Started { listen: running.listen, admin_listen, driver: running.driver });
+        tokio::select! {
+            () = signals.first() => {}
+            thread = ended.recv() => died = thread.and_then(Ended::into_death),
+        }
+    }
+    readiness.advance(ReadyState::Draining);
+    if died.is_none() && limits.drain_delay_ms > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(limits.drain_delay_ms)) => {}
+            () = signals.first() => {}
+        }
+    }
+    let death = drain(&mut running, &mut ended, &mut signals, &limits).await;
+    let _ = stop_admin.send(());
+    let _ = admin.await;
+    match died.or(death) {
+        Some(what) => Err(ServeError::Died { what }),
+        None => Ok(()),
+    }
+}
+
+/// Lets the cores finish, then the workers. Returns what died on the way.
+async fn drain(
+    running: &mut Running,
+    ended: &mut mpsc::UnboundedReceiver<Ended>,
+    signals: &mut Signals,
+    limits: &Limits,
+) -> Option<String> {
+    running.drain();
+    let mut death = None;
+    let mut deadline = tokio::time::Instant::now() + Duration::from_millis(limits.drain_timeout_ms);
+    let mut ending = false;
+    while running.threads_left() > 0 {
+        tokio::select! {
+            thread = ended.recv() => match thread {
+                Some(thread) => death = running.note(thread).or(death),
+                None => break,
+            },
+            () = signals.first(), if !ending => deadline = tokio::time::Instant::now(),
+            () = tokio::time::sleep_until(deadline), if running.cores_left() > 0 => {
+                if ending {
+                    death = death.or(Some("connections did not end in time and were cut off".into()));
+                    break;
+                }
+                ending = true;
+                deadline = tokio::time::Instant::now() + END_TIMEOUT;
+                running.end();
+            }
+        }
+    }
+    death
+}
+
+impl ServeError {
+    fn io(what: impl Into<String>, error: io::Error) -> Self {
+        Self::Io { what: what.into(), error }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, ServeError> {
+        let listen = |kind| signal(kind).map_err(|error| ServeError::io("cannot listen for signals", error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// The next of either.
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Writes a line for the operator. Stdout belongs to the `log` node.
+pub fn say(line: fmt::Arguments<'_>) {
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,1 +1,25 @@
-//! Under construction.
+//! The work wing: triggers, and the workers that run them.
+
+mod worker;
+
+pub use worker::{Worker, WorkerParts};
+
+use crate::node::Node;
+
+/// What runs for each event of a webhook: nodes, in order.
+pub struct Trigger {
+    /// Stable name, unique within its webhook.
+    pub id: String,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// The triggers of one webhook.
+pub struct WebhookTriggers {
+    /// The webhook's name.
+    pub webhook: String,
+    /// Headers kept in payloads although they carry credentials.
+    pub keep_headers: Vec<String>,
+    /// Independent of each other.
+    pub triggers: Vec<Trigger>,
+}

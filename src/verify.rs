@@ -1,1 +1,5 @@
-//! Under construction.
+//! Whether a request comes from whom it says. No I/O.
+
+mod secret;
+
+pub use secret::{SecretKey, Secrets};

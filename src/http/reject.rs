@@ -73,6 +73,8 @@ problems! {
     TARGET_TOO_LONG = 414 "target_too_long" close "The request line is longer than 16 KiB.";
     /// RFC 6585 §5: one line over 16 KiB, the head over 64 KiB, or over 100 fields.
     HEAD_TOO_LARGE = 431 "head_too_large" close "The header fields are too large or too many.";
+    /// RFC 9112 §8: the connection ended inside a request.
+    TRUNCATED = 400 "truncated" close "The connection ended before the request was complete.";
     /// RFC 9110 §15.5.9: the head did not arrive in time.
     HEAD_TIMEOUT = 408 "head_timeout" close "The request head did not arrive in time.";
 

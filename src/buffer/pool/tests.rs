@@ -1,0 +1,141 @@
+//! The pool against a model: no byte of one buffer is another's, and every charge is given back.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn pool(total: u64) -> (Pool, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(total));
+    (Pool::new(budget.clone()), budget)
+}
+
+fn resident(buf: &mut Buf) -> usize {
+    let pages = buf.capacity() / PAGE_BYTES;
+    let mut seen = vec![0_u8; pages];
+    // SAFETY: `seen` has one byte for each page of the mapping.
+    let done = unsafe { libc::mincore(buf.as_mut_ptr().cast(), pages * PAGE_BYTES, seen.as_mut_ptr()) };
+    assert_eq!(done, 0);
+    seen.iter().filter(|&&page| page & 1 == 1).count()
+}
+
+#[test]
+fn a_reservation_without_bytes_costs_no_resident_memory() {
+    let (pool, budget) = pool(1 << 30);
+    let mut buf = pool.take(104_857_600).unwrap();
+    assert_eq!(resident(&mut buf), 0);
+    assert_eq!(budget.used(), buf.capacity() as u64);
+    pool.put(buf);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn growing_keeps_the_bytes_and_the_charge() {
+    let (pool, budget) = pool(1 << 30);
+    let mut buf = pool.take(1).unwrap();
+    let mut expected = Vec::new();
+    for bytes in [500, 3_000, 10_000, 60_000, 300_000, 5_000_000, 40_000_000] {
+        buf = pool.grow(buf, bytes).unwrap();
+        let more = vec![bytes as u8; buf.room().min(bytes - expected.len())];
+        buf.extend_from_slice(&more);
+        expected.extend_from_slice(&more);
+        assert_eq!(buf.filled(), expected);
+    }
+    pool.put(buf);
+    pool.sweep();
+    assert!(budget.used() <= LEASE_BYTES);
+}
+
+#[test]
+fn growing_over_the_budget_leaves_the_buffer_as_it_was() {
+    let (pool, _) = pool(1 << 20);
+    let mut buf = pool.take(100_000).unwrap();
+    buf.extend_from_slice(&[7; 100_000]);
+    let (buf, OverBudget) = pool.grow(buf, 4 << 20).unwrap_err();
+    assert_eq!(buf.filled(), [7; 100_000]);
+    pool.put(buf);
+}
+
+#[test]
+fn a_buffer_dropped_elsewhere_comes_home() {
+    let (pool, budget) = pool(1 << 30);
+    let mut addresses = Vec::new();
+    for _ in 0..RUN_BYTES / 1024 {
+        let mut buf = pool.take(10).unwrap();
+        addresses.push(buf.as_mut_ptr() as usize);
+        std::thread::spawn(move || drop(buf)).join().unwrap();
+    }
+    let mut again = pool.take(10).unwrap();
+    assert!(addresses.contains(&(again.as_mut_ptr() as usize)), "no new run while strays wait");
+    pool.put(again);
+    drop(pool);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn buffers_outlive_their_pool() {
+    let (pool, budget) = pool(1 << 30);
+    let mut small = pool.take(100).unwrap();
+    let mut large = pool.take(1 << 20).unwrap();
+    drop(pool);
+    small.extend_from_slice(b"small");
+    large.extend_from_slice(b"large");
+    assert_eq!((small.filled(), large.filled()), (&b"small"[..], &b"large"[..]));
+    drop((small, large));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn cold_buffers_lose_their_pages_and_warm_ones_keep_them() {
+    let (pool, _) = pool(1 << 30);
+    let mut bufs: Vec<Buf> = (0..64).map(|_| pool.take_read()).collect();
+    for buf in &mut bufs {
+        buf.whole_mut().fill(1);
+    }
+    bufs.into_iter().for_each(|buf| pool.put(buf));
+    pool.sweep();
+    pool.put(pool.take_read());
+    pool.sweep();
+    let mut warm = pool.take_read();
+    let mut cold = pool.take_read();
+    assert_eq!((resident(&mut warm), resident(&mut cold)), (READ_BYTES / PAGE_BYTES, 0));
+    pool.put(cold);
+    pool.put(warm);
+}
+
+#[test]
+fn an_idle_large_buffer_is_unmapped_by_the_second_sweep() {
+    let (pool, _) = pool(1 << 30);
+    pool.put(pool.take(50 << 20).unwrap());
+    pool.sweep();
+    assert_eq!(pool.large.borrow().len(), 1, "kept for the next large body");
+    pool.sweep();
+    assert_eq!(pool.large.borrow().len(), 0);
+}
+
+proptest! {
+    #[test]
+    fn buffers_never_overlap_and_charges_balance(
+        ops in prop::collection::vec((0_u8..4, 0_usize..200_000), 1..200)
+    ) {
+        let (pool, budget) = pool(64 << 20);
+        let mut held: Vec<(Buf, u8)> = Vec::new();
+        for (step, (op, size)) in ops.into_iter().enumerate() {
+            let stamp = step as u8;
+            match op {
+                0 | 1 => if let Ok(mut buf) = pool.take(size) {
+                    buf.extend_from_slice(&vec![stamp; size]);
+                    held.push((buf, stamp));
+                },
+                2 if !held.is_empty() => pool.put(held.swap_remove(size % held.len()).0),
+                3 if !held.is_empty() => drop(held.swap_remove(size % held.len())),
+                _ => pool.sweep(),
+            }
+            for (buf, stamp) in &held {
+                prop_assert!(buf.filled().iter().all(|byte| byte == stamp));
+            }
+        }
+        held.into_iter().for_each(|(buf, _)| pool.put(buf));
+        drop(pool);
+        prop_assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,484 @@
+//! What the tasks of one core share, and the life of the core's thread.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Instant, SystemTime};
+
+use slab::Slab;
+
+use super::deadlines::{Cause, Phase, SWEEP_CONNECTIONS_MAX, TICK, Watch};
+use super::judges::{Bench, Case, Judges};
+use super::{Webhooks, accept};
+use crate::buffer::{Budget, Buf, OverBudget, Pool};
+use crate::event::{EventIds, Slot};
+use crate::io::{self, BellRope, Driver, Interrupt, Listener, Yielded};
+use crate::json::tape::Parser;
+use crate::limits::Limits;
+use crate::metrics::{CoreMetrics, Metrics};
+use crate::queue::{HomeBell, Outbox};
+
+/// One event in this many is timed: a clock costs as much as everything else that is counted for a request.
+const SAMPLE_EVENTS: u32 = 16;
+
+/// What the server tells a core while it runs.
+#[derive(Default)]
+pub struct CoreControl {
+    draining: AtomicBool,
+    ending: AtomicBool,
+}
+
+impl CoreControl {
+    /// Asks the core to finish what it has and stop. Ring its bell afterwards.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Asks the core to end what is still unfinished. Ring its bell afterwards.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+}
+
+/// What a core is made of.
+pub struct CoreParts {
+    /// Its number, also its block in the metrics.
+    pub index: usize,
+    /// The carrier of its I/O.
+    pub driver: Driver,
+    /// Its listening socket.
+    pub listener: TcpListener,
+    /// The limits in force.
+    pub limits: Arc<Limits>,
+    /// The installed webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// The byte budget of all cores.
+    pub budget: Arc<Budget>,
+    /// One for each worker, in their order.
+    pub outboxes: Vec<Outbox>,
+    /// How many handles its home queues hold.
+    pub handles_max: usize,
+    /// The judges of large bodies.
+    pub judges: Arc<Judges>,
+    /// Wakes the core.
+    pub bell: Arc<HomeBell>,
+    /// The core's end of its bell.
+    pub rope: UnixStream,
+    /// Orders of the server.
+    pub control: Arc<CoreControl>,
+    /// Everybody's counters.
+    pub metrics: Arc<Metrics>,
+    /// Seed of the core's event ids.
+    pub seed: u64,
+}
+
+/// What the tasks of one core share. Not shared with any other thread.
+pub(super) struct Core {
+    pub limits: Arc<Limits>,
+    pub webhooks: Arc<Webhooks>,
+    pub pool: Pool,
+    pub parser: RefCell<Parser>,
+    pub yielded: Rc<Yielded>,
+    pub connections: RefCell<Slab<Rc<Watch>>>,
+    pub draining: Cell<bool>,
+    pub accept_interrupt: Interrupt,
+    pub accepting: Cell<bool>,
+    index: usize,
+    ids: RefCell<EventIds>,
+    outboxes: RefCell<Vec<Outbox>>,
+    slots: RefCell<Vec<Box<Slot>>>,
+    slots_made: Cell<usize>,
+    handles_max: usize,
+    /// Connections that wait for room in a queue or for a handle.
+    waiting: RefCell<Vec<Waker>>,
+    turn: RefCell<Option<Waker>>,
+    turn_wanted: Cell<bool>,
+    answers: RefCell<Vec<Vec<u8>>>,
+    now_ms: Cell<u64>,
+    unix_ms: Cell<u64>,
+    date: Cell<[u8; 29]>,
+    sample: Cell<u32>,
+    started: Instant,
+    ending: Cell<bool>,
+    background_tasks: Cell<usize>,
+    judges: Arc<Judges>,
+    bench: Arc<Bench>,
+    bell: Arc<HomeBell>,
+    control: Arc<CoreControl>,
+    metrics: Arc<Metrics>,
+}
+
+/// Runs a core on this thread until it has drained.
+///
+/// `up` is called when it accepts.
+///
+/// # Errors
+/// When the kernel refuses the driver or a socket.
+pub fn run(parts: CoreParts, up: impl FnOnce()) -> std::io::Result<()> {
+    let driver = parts.driver;
+    let (core, listener, rope) = Core::new(parts);
+    io::block_on(driver, async move {
+        let listener = Listener::new(listener, driver)?;
+        let rope = BellRope::new(rope, driver)?;
+        let core = Rc::new(core);
+        core.background(accept::accept_all(core.clone(), listener));
+        core.background(answer_bell(core.clone(), rope));
+        core.background(sweep_deadlines(core.clone()));
+        up();
+        core.turn_until_done().await;
+        Ok(())
+    })?
+}
+
+impl Core {
+    fn new(parts: CoreParts) -> (Self, TcpListener, UnixStream) {
+        let core = Self {
+            pool: Pool::new(parts.budget),
+            parser: RefCell::new(Parser::new()),
+            yielded: Rc::default(),
+            connections: RefCell::default(),
+            draining: Cell::new(false),
+            accept_interrupt: Interrupt::default(),
+            accepting: Cell::new(true),
+            index: parts.index,
+            ids: RefCell::new(EventIds::new(parts.seed)),
+            outboxes: RefCell::new(parts.outboxes),
+            slots: RefCell::default(),
+            slots_made: Cell::new(0),
+            handles_max: parts.handles_max,
+            waiting: RefCell::default(),
+            turn: RefCell::new(None),
+            turn_wanted: Cell::new(false),
+            answers: RefCell::default(),
+            now_ms: Cell::new(0),
+            unix_ms: Cell::new(0),
+            date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            sample: Cell::new(0),
+            started: Instant::now(),
+            ending: Cell::new(false),
+            background_tasks: Cell::new(0),
+            bench: Arc::new(Bench::new(parts.bell.clone())),
+            judges: parts.judges,
+            bell: parts.bell,
+            control: parts.control,
+            metrics: parts.metrics,
+            limits: parts.limits,
+            webhooks: parts.webhooks,
+        };
+        core.read_clock();
+        (core, parts.listener, parts.rope)
+    }
+
+    /// A task that must end before the runtime is dropped.
+    fn background(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let core = self.clone();
+        core.background_tasks.set(core.background_tasks.get() + 1);
+        io::spawn(async move {
+            task.await;
+            core.background_tasks.set(core.background_tasks.get() - 1);
+            core.want_turn();
+        });
+    }
+
+    /// The core's counters.
+    #[inline]
+    pub fn metrics(&self) -> &CoreMetrics {
+        &self.metrics.cores[self.index]
+    }
+
+    // ---- time ----
+
+    /// Coarse milliseconds of this core, for deadlines: the time of the last sweep.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// Reads the wall clock, once per batch of bytes, and keeps the `Date` of answers current.
+    #[inline]
+    pub fn read_clock(&self) -> u64 {
+        let now = SystemTime::now();
+        let unix_ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        if unix_ms / 1000 != self.unix_ms.get() / 1000 {
+            let mut date = self.date.get();
+            let text = httpdate::fmt_http_date(now);
+            if let Ok(fixed) = text.as_bytes().try_into() {
+                date = fixed;
+            }
+            self.date.set(date);
+        }
+        self.unix_ms.set(unix_ms);
+        unix_ms
+    }
+
+    /// Wall clock of the last [`Self::read_clock`].
+    #[inline]
+    pub fn unix_ms(&self) -> u64 {
+        self.unix_ms.get()
+    }
+
+    /// The `Date` of answers.
+    #[inline]
+    pub fn date(&self) -> [u8; 29] {
+        self.date.get()
+    }
+
+    /// Whether this event is one of those that are timed.
+    #[inline]
+    pub fn is_sampled(&self) -> bool {
+        let turn = self.sample.get().wrapping_add(1);
+        self.sample.set(turn);
+        turn % SAMPLE_EVENTS == 0
+    }
+
+
+    // ---- handles and buffers ----
+
+    /// A handle for the next request, if there is one.
+    #[inline]
+    pub fn take_slot(&self) -> Option<Box<Slot>> {
+        if let Some(slot) = self.slots.borrow_mut().pop() {
+            return Some(slot);
+        }
+        self.collect_home();
+        if let Some(slot) = self.slots.borrow_mut().pop() {
+            return Some(slot);
+        }
+        (self.slots_made.get() < self.handles_max).then(|| {
+            self.slots_made.set(self.slots_made.get() + 1);
+            Box::default()
+        })
+    }
+
+    /// Takes a handle back, and its buffer.
+    #[inline]
+    pub fn put_slot(&self, mut slot: Box<Slot>) {
+        if let Some(buf) = slot.buf.take() {
+            self.pool.put(buf);
+        }
+        self.slots.borrow_mut().push(slot);
+    }
+
+    /// A buffer for an event of `bytes`, from those that came home if the pool has none.
+    #[inline]
+    pub fn take_buf(&self, bytes: usize) -> Result<Buf, OverBudget> {
+        if self.pool.is_exhausted(bytes) {
+            self.collect_home();
+        }
+        self.pool.take(bytes).or_else(|OverBudget| {
+            self.collect_home();
+            self.pool.take(bytes)
+        })
+    }
+
+    /// Takes in the handles that workers sent home.
+    fn collect_home(&self) {
+        let mut outboxes = self.outboxes.borrow_mut();
+        for outbox in outboxes.iter_mut() {
+            while let Some(slot) = outbox.pop_home() {
+                self.put_slot(slot);
+            }
+        }
+    }
+
+    /// An empty vector for answers, with its old allocation.
+    pub fn take_answers(&self) -> Vec<u8> {
+        self.answers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an idle connection's vector back.
+    pub fn put_answers(&self, mut answers: Vec<u8>) {
+        /// Many answers of one batch; more is not kept.
+        const ANSWERS_BYTES_KEPT: usize = 16 * 1024;
+        const ANSWERS_KEPT: usize = 256;
+        answers.clear();
+        let mut kept = self.answers.borrow_mut();
+        if (1..=ANSWERS_BYTES_KEPT).contains(&answers.capacity()) && kept.len() < ANSWERS_KEPT {
+            kept.push(answers);
+        }
+    }
+
+    // ---- the event queue ----
+
+    /// Gives the event its id and hands it to its worker, or gives it back when the queue is full.
+    #[inline]
+    pub fn push(&self, mut slot: Box<Slot>) -> Result<crate::event::EventId, Box<Slot>> {
+        let worker = self.webhooks.get(slot.webhook).worker;
+        let mut outboxes = self.outboxes.borrow_mut();
+        let outbox = &mut outboxes[worker];
+        if outbox.is_full() {
+            return Err(slot);
+        }
+        slot.received_at_ms = self.unix_ms();
+        let id = self.ids.borrow_mut().next(slot.received_at_ms);
+        slot.id = id;
+        outbox.push(slot)?;
+        drop(outboxes);
+        self.metrics().events.add(1);
+        self.want_turn();
+        Ok(id)
+    }
+
+    /// Waits until handles come home or a verdict is in; may return early. The caller looks again.
+    pub async fn wait_for_home(&self, watch: &Watch) {
+        let mut waited = false;
+        std::future::poll_fn(|cx| {
+            if waited || watch.is_interrupted() {
+                return Poll::Ready(());
+            }
+            waited = true;
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            *watch.waker.borrow_mut() = Some(cx.waker().clone());
+            self.bell.want();
+            // What came home before the bell was armed would ring it no more.
+            self.collect_home();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Sends a large body to a judge.
+    pub fn submit(&self, slot: Box<Slot>, connection: usize) {
+        self.judges.submit(Case { slot, connection, bench: self.bench.clone() });
+    }
+
+    // ---- turns ----
+
+    /// Asks for [`Self::end_of_turn`] when the ready tasks have run.
+    #[inline]
+    pub fn want_turn(&self) {
+        if !self.turn_wanted.replace(true)
+            && let Some(waker) = &*self.turn.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Yields to the other tasks of this core.
+    pub async fn yield_turn(&self) {
+        self.want_turn();
+        self.yielded.turn().await;
+    }
+
+    /// The main future of the runtime: monoio polls it when the ready tasks have run, if it was woken.
+    async fn turn_until_done(&self) {
+        std::future::poll_fn(|cx| {
+            if self.turn.borrow().is_none() {
+                *self.turn.borrow_mut() = Some(cx.waker().clone());
+            }
+            self.turn_wanted.set(false);
+            self.end_of_turn();
+            if self.is_done() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn end_of_turn(&self) {
+        for outbox in self.outboxes.borrow_mut().iter_mut() {
+            outbox.flush();
+        }
+        self.yielded.wake_all();
+    }
+
+    // ---- draining ----
+
+    /// Whether no connection is left and no more will come.
+    fn has_drained(&self) -> bool {
+        self.draining.get() && !self.accepting.get() && self.connections.borrow().is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.has_drained() && self.background_tasks.get() == 0
+    }
+
+    /// A connection or the acceptor ended.
+    pub fn ended(&self) {
+        if self.has_drained() {
+            // Wakes the background tasks, so that they see it.
+            self.bell.ring();
+        }
+    }
+
+    fn begin_drain(&self) {
+        self.draining.set(true);
+        self.accept_interrupt.fire();
+        for (_, watch) in self.connections.borrow().iter() {
+            if watch.phase() == Phase::Idle {
+                watch.interrupt(Cause::Drain);
+            }
+        }
+    }
+
+    fn end_all(&self) {
+        self.ending.set(true);
+        for (_, watch) in self.connections.borrow().iter() {
+            if watch.phase() != Phase::Verdict {
+                watch.interrupt(Cause::Expired);
+            }
+        }
+    }
+
+    /// Whether the time for draining is over.
+    pub fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+}
+
+/// Wakes what waits for other threads.
+async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
+    let mut scratch = vec![0; 64];
+    while !core.has_drained() {
+        let (open, back) = rope.rung(scratch).await;
+        scratch = back;
+        if !open {
+            break;
+        }
+        core.collect_home();
+        for judged in core.bench.take() {
+            core.metrics().parse_time.record(judged.took_ns);
+            let watch = core.connections.borrow().get(judged.connection).cloned();
+            if let Some(watch) = watch {
+                *watch.verdict.borrow_mut() = Some((judged.slot, judged.verdict));
+                watch.wake();
+            }
+        }
+        core.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        if core.control.draining.load(Ordering::Acquire) && !core.draining.get() {
+            core.begin_drain();
+        }
+        if core.control.ending.load(Ordering::Acquire) && !core.ending.get() {
+            core.end_all();
+        }
+    }
+}
+
+/// The one timer of a core.
+async fn sweep_deadlines(core: Rc<Core>) {
+    let mut watches: Vec<Rc<Watch>> = Vec::new();
+    let mut last_pool_sweep_ms = 0;
+    while !core.has_drained() {
+        io::sleep(TICK).await;
+        let now_ms = core.started.elapsed().as_millis() as u64;
+        core.now_ms.set(now_ms);
+        watches.extend(core.connections.borrow().iter().map(|(_, watch)| watch.clone()));
+        for (index, watch) in watches.drain(..).enumerate() {
+            if watch.sweep(now_ms, &core.limits) {
+                core.metrics().deadlines_expired.add(1);
+            }
+            if index % SWEEP_CONNECTIONS_MAX == SWEEP_CONNECTIONS_MAX - 1 {
+                core.yield_turn().await;
+            }
+        }
+        core.collect_home();
+        if now_ms - last_pool_sweep_ms >= 1000 {
+            last_pool_sweep_ms = now_ms;
+            core.pool.sweep();
+            core.metrics().budget_leased_bytes.set(core.pool.leased_bytes());
+            core.metrics().pool_bytes.set(core.pool.mapped_bytes());
+        }
+    }
+}

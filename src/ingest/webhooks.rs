@@ -1,0 +1,95 @@
+//! The installed webhooks as admission needs them.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::http::cors::AllowedOrigins;
+use crate::verify::Secrets;
+
+/// One installed webhook.
+pub struct Webhook {
+    /// The path of its URL.
+    pub id: Uuid,
+    /// Who may send.
+    pub secrets: Secrets,
+    /// Which browsers may.
+    pub origins: AllowedOrigins,
+    /// The largest body accepted.
+    pub body_bytes_max: u64,
+    /// The worker that runs its triggers.
+    pub worker: usize,
+}
+
+/// Every installed webhook, by id.
+pub struct Webhooks {
+    all: Vec<Webhook>,
+    by_id: HashMap<Uuid, u32>,
+}
+
+impl Webhooks {
+    /// The table of `all`; an event names its webhook by the index in it.
+    pub fn new(all: Vec<Webhook>) -> Self {
+        let by_id = all.iter().enumerate().map(|(index, webhook)| (webhook.id, index as u32)).collect();
+        Self { all, by_id }
+    }
+
+    /// The webhook that `path` starts with, and the length of `/` and its id.
+    ///
+    /// Only the canonical form of an id names a webhook, in either case of its digits: an id that could be written in
+    /// two ways is an id that a proxy in front could read otherwise.
+    #[inline]
+    pub fn find(&self, path: &[u8]) -> Option<(u32, usize)> {
+        const ID_BYTES: usize = 36;
+        let (b'/', rest) = path.split_first()? else { return None };
+        if rest.len() < ID_BYTES || !matches!(rest.get(ID_BYTES), None | Some(b'/')) {
+            return None;
+        }
+        // Of the forms that `uuid` reads, only the hyphenated one has 36 characters.
+        let id = Uuid::try_parse_ascii(&rest[..ID_BYTES]).ok()?;
+        self.by_id.get(&id).map(|&index| (index, 1 + ID_BYTES))
+    }
+
+    /// The webhook with this index.
+    #[inline]
+    pub fn get(&self, index: u32) -> &Webhook {
+        &self.all[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::SecretKey;
+
+    #[test]
+    fn only_the_canonical_id_at_the_start_of_the_path_names_a_webhook() {
+        let id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10";
+        let key = SecretKey::generate().unwrap();
+        let webhooks = Webhooks::new(vec![Webhook {
+            id: Uuid::parse_str(id).unwrap(),
+            secrets: Secrets::new(&key, []),
+            origins: AllowedOrigins::new(&[]).unwrap(),
+            body_bytes_max: 1,
+            worker: 0,
+        }]);
+        let rows = [
+            (format!("/{id}"), true),
+            (format!("/{id}/"), true),
+            (format!("/{id}/a/b"), true),
+            (format!("/{}", id.to_uppercase()), true),
+            (format!("/{id}x"), false),
+            (format!("//{id}"), false),
+            (id.to_string(), false),
+            (format!("/{}", id.replace('-', "")), false),
+            (format!("/{{{id}}}"), false),
+            (format!("/urn:uuid:{id}"), false),
+            (format!("/{}", &id[..35]), false),
+            ("/".into(), false),
+            (String::new(), false),
+        ];
+        for (path, found) in rows {
+            assert_eq!(webhooks.find(path.as_bytes()), found.then_some((0, 37)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! An event as one line of JSON: `{"id","webhook","received_at","payload":{"body","query","path","method","headers"}}`.
+//!
+//! The body is not rendered: its exact bytes stand in the line, except that raw LF and CR become spaces. In valid
+//! JSON these occur only between tokens (RFC 8259 §2 and §7), so the value is the same.
+
+use std::io::{self, Write};
+
+use memchr::memchr2;
+
+use crate::event::Event;
+
+/// Headers that carry credentials; they are left out of payloads.
+const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-bp-secret"];
+
+/// The parts of an event's line before and after its body, rendered when first asked for.
+#[derive(Default)]
+pub struct EventLine {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    rendered: bool,
+    keep_headers: Vec<String>,
+}
+
+impl EventLine {
+    /// Scratch for lines in which headers of these lower-case names are kept even if they carry credentials.
+    pub fn keeping(keep_headers: &[String]) -> Self {
+        Self { keep_headers: keep_headers.iter().map(|name| name.to_ascii_lowercase()).collect(), ..Self::default() }
+    }
+
+    /// Makes it ready for the next event.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.rendered = false;
+    }
+
+    /// The line of `event` before and after its body; `after` ends with LF.
+    pub fn around_body(&mut self, event: &Event<'_>) -> (&[u8], &[u8]) {
+        if !std::mem::replace(&mut self.rendered, true) {
+            self.before.clear();
+            self.after.clear();
+            // Writing to a vector does not fail.
+            let _ = self.render(event);
+        }
+        (&self.before, &self.after)
+    }
+
+    fn render(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let before = &mut self.before;
+        before.extend_from_slice(b"{\"id\":\"");
+        before.extend_from_slice(&event.id().text());
+        before.extend_from_slice(b"\",\"webhook\":");
+        write_text(before, event.webhook().as_bytes())?;
+        write!(before, ",\"received_at\":\"{}\"", humantime::format_rfc3339_millis(event.received_at()))?;
+        before.extend_from_slice(b",\"payload\":{\"body\":");
+
+        let after = &mut self.after;
+        after.extend_from_slice(b",\"query\":");
+        serde_json::to_writer(&mut *after, &event.query())?;
+        after.extend_from_slice(b",\"path\":");
+        write_text(after, event.path())?;
+        write!(after, ",\"method\":\"{}\",\"headers\":", event.method())?;
+        write_headers(after, event, &self.keep_headers)?;
+        after.extend_from_slice(b"}}\n");
+        Ok(())
+    }
+}
+
+/// Writes the headers as an object: lower-case names, a string each or, for repeated ones, an array.
+fn write_headers(out: &mut Vec<u8>, event: &Event<'_>, keep: &[String]) -> io::Result<()> {
+    let headers: Vec<(String, &[u8])> = event
+        .headers()
+        .map(|(name, value)| (String::from_utf8_lossy(name).to_ascii_lowercase(), value))
+        .filter(|(name, _)| !CREDENTIAL_HEADERS.contains(&name.as_str()) || keep.contains(name))
+        .collect();
+    let mut separator = b'{';
+    for (index, (name, value)) in headers.iter().enumerate() {
+        if headers[..index].iter().any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        out.push(separator);
+        separator = b',';
+        write_text(out, name.as_bytes())?;
+        out.push(b':');
+        let mut later = headers[index + 1..].iter().filter(|(other, _)| other == name).peekable();
+        if later.peek().is_none() {
+            write_text(out, value)?;
+            continue;
+        }
+        out.push(b'[');
+        write_text(out, value)?;
+        for (_, value) in later {
+            out.push(b',');
+            write_text(out, value)?;
+        }
+        out.push(b']');
+    }
+    if separator == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes `text` as a JSON string. Bytes that are not UTF-8 are read as ISO-8859-1, which RFC 9110 §5.5 names as
+/// what header values once were.
+fn write_text(out: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
+    match std::str::from_utf8(text) {
+        Ok(text) => serde_json::to_writer(out, text)?,
+        Err(_) => serde_json::to_writer(out, &text.iter().map(|&byte| char::from(byte)).collect::<String>())?,
+    }
+    Ok(())
+}
+
+/// Writes a JSON document on one line: raw LF and CR become spaces.
+pub(super) fn write_flat<W: Write + ?Sized>(out: &mut W, mut json: &[u8]) -> io::Result<()> {
+    while let Some(end) = memchr2(b'\n', b'\r', json) {
+        out.write_all(&json[..end])?;
+        let breaks = json[end..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        write_spaces(out, breaks)?;
+        json = &json[end + breaks..];
+    }
+    out.write_all(json)
+}
+
+fn write_spaces<W: Write + ?Sized>(out: &mut W, mut count: usize) -> io::Result<()> {
+    const SPACES: [u8; 64] = [b' '; 64];
+    while count > 0 {
+        let now = count.min(SPACES.len());
+        out.write_all(&SPACES[..now])?;
+        count -= now;
+    }
+    Ok(())
+}

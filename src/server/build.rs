@@ -1,0 +1,316 @@
+//! Putting the parts together: queues between every core and every worker, and the threads of both.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::sync::mpsc;
+
+use super::{ServeError, socket};
+use crate::buffer::Budget;
+use crate::config::{self, Config};
+use crate::http::cors::AllowedOrigins;
+use crate::ingest::{self, CoreControl, CoreParts, Judges, Webhook, Webhooks};
+use crate::io::{self, Driver};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::node::{Files, Node};
+use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
+use crate::trigger::{Trigger, WebhookTriggers, Worker, WorkerParts};
+use crate::verify::{SecretKey, Secrets};
+
+/// A thread says that it is up, or has ended.
+pub(super) enum Ended {
+    Up,
+    Core(usize, Result<(), String>),
+    Worker(usize, Result<(), String>),
+}
+
+impl Ended {
+    /// What to say of a thread that should not have ended.
+    pub fn into_death(self) -> Option<String> {
+        match self {
+            Ended::Up => None,
+            Ended::Core(index, end) => Some(death("core", index, end)),
+            Ended::Worker(index, end) => Some(death("worker", index, end)),
+        }
+    }
+}
+
+fn death(kind: &str, index: usize, end: Result<(), String>) -> String {
+    match end {
+        Ok(()) => format!("{kind} {index} ended by itself"),
+        Err(reason) => format!("{kind} {index} died: {reason}"),
+    }
+}
+
+/// The running server.
+pub(super) struct Running {
+    pub listen: SocketAddr,
+    pub driver: Driver,
+    pub metrics: Arc<Metrics>,
+    cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
+    cores_left: usize,
+    workers_left: usize,
+    /// Ends when it is dropped, after the cores.
+    _judges: Arc<Judges>,
+}
+
+impl Running {
+    /// Waits until every core accepts. Returns what died instead.
+    pub async fn wait_until_up(&mut self, ended: &mut mpsc::UnboundedReceiver<Ended>) -> Option<String> {
+        for _ in 0..self.cores_left {
+            match ended.recv().await {
+                Some(Ended::Up) => {}
+                Some(other) => {
+                    match other {
+                        Ended::Core(..) => self.cores_left -= 1,
+                        _ => self.workers_left -= 1,
+                    }
+                    return other.into_death();
+                }
+                None => return Some("every thread died".into()),
+            }
+        }
+        None
+    }
+
+    /// Counts a thread that ended. Returns what to say if it died.
+    pub fn note(&mut self, ended: Ended) -> Option<String> {
+        match ended {
+            Ended::Up => None,
+            Ended::Core(index, end) => {
+                self.cores_left -= 1;
+                end.is_err().then(|| death("core", index, end))
+            }
+            Ended::Worker(index, end) => {
+                self.workers_left -= 1;
+                end.is_err().then(|| death("worker", index, end))
+            }
+        }
+    }
+
+    /// Asks every core to finish.
+    pub fn drain(&self) {
+        for (control, bell) in &self.cores {
+            control.drain();
+            bell.ring();
+        }
+    }
+
+    /// Asks every core to end what is unfinished.
+    pub fn end(&self) {
+        for (control, bell) in &self.cores {
+            control.end();
+            bell.ring();
+        }
+    }
+
+    pub fn cores_left(&self) -> usize {
+        self.cores_left
+    }
+
+    pub fn threads_left(&self) -> usize {
+        self.cores_left + self.workers_left
+    }
+}
+
+/// Makes the data directory, readable by its owner only, and locks it for as long as the file lives.
+pub(super) fn lock_data_dir(data_dir: &Path) -> Result<File, ServeError> {
+    let failed = |error| ServeError::io(format!("cannot use the data directory {}", data_dir.display()), error);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServeError::Locked { data_dir: data_dir.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Starts every thread.
+pub(super) fn start(
+    config: &Config,
+    limits: Arc<Limits>,
+    ended: mpsc::UnboundedSender<Ended>,
+) -> Result<Running, ServeError> {
+    let driver = choose_driver()?;
+    let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
+    let listen = listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
+    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits)?));
+    let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
+    metrics.budget_bytes.set(limits.budget_bytes);
+    let budget = Arc::new(Budget::new(limits.budget_bytes));
+    let judges = Judges::start(limits.parse_threads, &budget)
+        .map_err(|error| ServeError::io("cannot start the judges of large bodies", error))?;
+    let judges = Arc::new(judges);
+    let mut bells = Vec::new();
+    for _ in 0..limits.cores {
+        let (ringer, rope) = io::bell().map_err(|error| ServeError::io("cannot make a core's bell", error))?;
+        bells.push((Arc::new(HomeBell::new(move || ringer.ring())), rope));
+    }
+    let handles_max = limits.connections_max + limits.workers * limits.queue_events_max;
+    let (outboxes, inboxes, doors) = connect(&limits, handles_max, &bells);
+
+    let files = Files::default();
+    for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
+        let webhooks = webhook_triggers(config, &files)?;
+        let worker = Worker::new(WorkerParts { index, inboxes, door, webhooks, metrics: metrics.clone() });
+        let ended = ended.clone();
+        spawn(format!("inrush-worker-{index}"), move || {
+            let end = caught(|| worker.run());
+            let _ = ended.send(Ended::Worker(index, end));
+        })?;
+    }
+
+    let cpus = allowed_cpus();
+    let mut cores = Vec::new();
+    for (index, ((listener, outboxes), (bell, rope))) in listeners.into_iter().zip(outboxes).zip(bells).enumerate() {
+        let control = Arc::new(CoreControl::default());
+        cores.push((control.clone(), bell.clone()));
+        let parts = CoreParts {
+            index,
+            driver,
+            listener,
+            limits: limits.clone(),
+            webhooks: webhooks.clone(),
+            budget: budget.clone(),
+            outboxes,
+            handles_max,
+            judges: judges.clone(),
+            bell,
+            rope,
+            control,
+            metrics: metrics.clone(),
+            seed: seed()?,
+        };
+        let ended = ended.clone();
+        let cpu = cpus.get(index % cpus.len().max(1)).copied();
+        spawn(format!("inrush-core-{index}"), move || {
+            pin(index, cpu);
+            let up = ended.clone();
+            let end = caught(|| {
+                ingest::run(parts, move || {
+                    let _ = up.send(Ended::Up);
+                })
+            });
+            let _ = ended.send(Ended::Core(index, end));
+        })?;
+    }
+    let (cores_left, workers_left) = (limits.cores, limits.workers);
+    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left, _judges: judges })
+}
+
+/// One queue each way between every core and every worker.
+#[allow(clippy::type_complexity)]
+fn connect(
+    limits: &Limits,
+    handles_max: usize,
+    bells: &[(Arc<HomeBell>, std::os::unix::net::UnixStream)],
+) -> (Vec<Vec<Outbox>>, Vec<Vec<Inbox>>, Vec<Arc<Door>>) {
+    let doors: Vec<Arc<Door>> = (0..limits.workers).map(|_| Arc::default()).collect();
+    let mut outboxes: Vec<Vec<Outbox>> = Vec::new();
+    let mut inboxes: Vec<Vec<Inbox>> = doors.iter().map(|_| Vec::new()).collect();
+    for (bell, _) in bells {
+        let mut of_core = Vec::new();
+        for (door, inboxes) in doors.iter().zip(&mut inboxes) {
+            let (outbox, inbox) = queue::pair(limits.queue_events_max, handles_max, door.clone(), bell.clone());
+            of_core.push(outbox);
+            inboxes.push(inbox);
+        }
+        outboxes.push(of_core);
+    }
+    (outboxes, inboxes, doors)
+}
+
+fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError> {
+    let key = SecretKey::generate().map_err(|_| no_randomness())?;
+    let webhook = |(index, webhook): (usize, &config::Webhook)| {
+        let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| ServeError::Node {
+            webhook: webhook.name.clone(),
+            trigger: String::new(),
+            reason,
+        })?;
+        Ok(Webhook {
+            id: webhook.id,
+            secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
+            origins,
+            body_bytes_max: webhook.body_bytes_max.unwrap_or(limits.body_bytes_max),
+            worker: index % limits.workers,
+        })
+    };
+    config.webhooks.iter().enumerate().map(webhook).collect()
+}
+
+/// The triggers of every webhook, for one worker. Files are shared between workers.
+fn webhook_triggers(config: &Config, files: &Files) -> Result<Vec<WebhookTriggers>, ServeError> {
+    let open = |webhook: &config::Webhook, trigger: &config::Trigger| {
+        let nodes = trigger.nodes.iter().map(|node| Node::open(node, files)).collect::<Result<_, _>>();
+        let nodes = nodes.map_err(|error| ServeError::Node {
+            webhook: webhook.name.clone(),
+            trigger: trigger.id.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Trigger { id: trigger.id.clone(), nodes })
+    };
+    let webhook = |webhook: &config::Webhook| {
+        let triggers = webhook.triggers.iter().map(|trigger| open(webhook, trigger)).collect::<Result<_, _>>()?;
+        let keep_headers = webhook.keep_headers.clone();
+        Ok(WebhookTriggers { webhook: webhook.name.clone(), keep_headers, triggers })
+    };
+    config.webhooks.iter().map(webhook).collect()
+}
+
+fn choose_driver() -> Result<Driver, ServeError> {
+    let refused = |error: &str| ServeError::io("INRUSH_DRIVER", std::io::Error::other(error.to_owned()));
+    match std::env::var("INRUSH_DRIVER").as_deref() {
+        Err(_) | Ok("" | "auto") => Ok(Driver::probe()),
+        Ok("epoll") => Ok(Driver::Epoll),
+        Ok("io_uring" | "uring") => match Driver::probe() {
+            Driver::IoUring => Ok(Driver::IoUring),
+            Driver::Epoll => Err(refused("this kernel, or the policy of this container, refuses io_uring; use epoll")),
+        },
+        Ok(_) => Err(refused("is neither io_uring nor epoll nor auto")),
+    }
+}
+
+fn allowed_cpus() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+}
+
+fn pin(core: usize, cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        tracing::warn!(core, cpu, %error, "cannot pin the core to its CPU; it runs unpinned");
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<(), ServeError> {
+    let started = thread::Builder::new().name(name.clone()).spawn(body);
+    started.map(drop).map_err(|error| ServeError::io(format!("cannot start the thread {name}"), error))
+}
+
+/// Runs the life of a thread. The panic hook has printed where a panic came from.
+fn caught(body: impl FnOnce() -> std::io::Result<()>) -> Result<(), String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("it panicked".into()),
+    }
+}
+
+fn seed() -> Result<u64, ServeError> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| no_randomness())?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn no_randomness() -> ServeError {
+    ServeError::io("the system gives no random bytes", std::io::ErrorKind::Unsupported.into())
+}

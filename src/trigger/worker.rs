@@ -1,0 +1,185 @@
+//! A trigger worker: a thread with its own tokio runtime that takes events from its queues and runs their triggers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::WebhookTriggers;
+use crate::event::{Event, Slot};
+use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
+use crate::node::{EventLine, NodeError};
+use crate::queue::{Door, Inbox};
+
+/// Events taken before the worker lets its other tasks run.
+const BATCH_EVENTS_MAX: usize = 256;
+/// Failures of nodes are logged at most this often per worker; all are counted.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    /// Its number, also its block in the metrics.
+    pub index: usize,
+    /// One for each core.
+    pub inboxes: Vec<Inbox>,
+    /// Where cores knock.
+    pub door: Arc<Door>,
+    /// The triggers of every webhook, by the webhook's index.
+    pub webhooks: Vec<WebhookTriggers>,
+    /// Everybody's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A trigger worker.
+pub struct Worker {
+    index: usize,
+    inboxes: Vec<Inbox>,
+    door: Arc<Door>,
+    webhooks: Vec<WebhookTriggers>,
+    lines: Vec<EventLine>,
+    metrics: Arc<Metrics>,
+    last_failure_logged: Option<Instant>,
+}
+
+impl Worker {
+    /// A worker made of `parts`.
+    pub fn new(parts: WorkerParts) -> Self {
+        let lines = parts.webhooks.iter().map(|webhook| EventLine::keeping(&webhook.keep_headers)).collect();
+        Self {
+            index: parts.index,
+            inboxes: parts.inboxes,
+            door: parts.door,
+            webhooks: parts.webhooks,
+            lines,
+            metrics: parts.metrics,
+            last_failure_logged: None,
+        }
+    }
+
+    /// Runs on this thread until every core is gone and every event has run.
+    ///
+    /// # Errors
+    /// When the system refuses a runtime.
+    pub fn run(mut self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.work());
+        Ok(())
+    }
+
+    async fn work(&mut self) {
+        loop {
+            let taken = self.run_batch();
+            self.flush_where(|due, now| due <= now);
+            if taken == BATCH_EVENTS_MAX {
+                tokio::task::yield_now().await;
+            } else if taken == 0 {
+                if self.inboxes.iter().all(Inbox::is_closed) {
+                    break;
+                }
+                self.sleep().await;
+            }
+        }
+        self.flush_where(|_, _| true);
+    }
+
+    fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics.workers[self.index]
+    }
+
+    /// Runs the triggers of at most [`BATCH_EVENTS_MAX`] events, from the queues in turn.
+    fn run_batch(&mut self) -> usize {
+        let mut taken = 0;
+        let share = BATCH_EVENTS_MAX.div_ceil(self.inboxes.len().max(1));
+        for queue in 0..self.inboxes.len() {
+            let before = taken;
+            while taken < BATCH_EVENTS_MAX && taken - before < share {
+                let Some(slot) = self.inboxes[queue].pop() else { break };
+                taken += 1;
+                if let Some(pushed) = slot.pushed_at_ns {
+                    self.metrics().queue_wait.record(clock_ns().saturating_sub(pushed));
+                }
+                self.run_event(&slot);
+                self.inboxes[queue].send_home(slot);
+            }
+            if taken > before {
+                self.inboxes[queue].flush_home();
+            }
+        }
+        if taken > 0 {
+            let metrics = self.metrics();
+            metrics.events.add(taken as u64);
+            metrics.batches.add(1);
+        }
+        taken
+    }
+
+    /// Runs every trigger of the event's webhook. A node that fails or panics stops neither the others nor the worker.
+    fn run_event(&mut self, slot: &Slot) {
+        let index = slot.webhook as usize;
+        let line = &mut self.lines[index];
+        line.reset();
+        for trigger in 0..self.webhooks[index].triggers.len() {
+            let webhook = &mut self.webhooks[index];
+            let event = Event::new(slot, &webhook.webhook);
+            let nodes = &mut webhook.triggers[trigger].nodes;
+            let line = &mut self.lines[index];
+            let outcome = catch_unwind(AssertUnwindSafe(|| nodes.iter_mut().try_for_each(|node| node.run(&event, line))));
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.failed(slot, &error),
+                Err(_) => {
+                    self.lines[index].reset();
+                    self.failed(slot, &NodeError { node: "?", reason: "panicked".into() });
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, slot: &Slot, error: &NodeError) {
+        self.metrics().node_failures.add(1);
+        let now = Instant::now();
+        if self.last_failure_logged.is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL) {
+            self.last_failure_logged = Some(now);
+            tracing::error!(event = %slot.id, webhook = %self.webhooks[slot.webhook as usize].webhook, "{error}");
+        }
+    }
+
+    /// Writes what nodes hold back where `is_due` says so.
+    fn flush_where(&mut self, is_due: impl Fn(Instant, Instant) -> bool) {
+        let mut now = None;
+        let mut discarded = 0;
+        let mut failures = Vec::new();
+        for webhook in &mut self.webhooks {
+            for node in webhook.triggers.iter_mut().flat_map(|trigger| &mut trigger.nodes) {
+                discarded += node.take_discarded();
+                let Some(due) = node.flush_due() else { continue };
+                if is_due(due, *now.get_or_insert_with(Instant::now))
+                    && let Err(error) = node.flush()
+                {
+                    failures.push(error);
+                }
+            }
+        }
+        self.metrics().discarded.add(discarded);
+        for error in failures {
+            self.metrics().node_failures.add(1);
+            tracing::error!("{error}; the lines held back are lost");
+        }
+    }
+
+    /// Sleeps until a core knocks or a node must write what it holds back.
+    async fn sleep(&mut self) {
+        let due = self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
+        let due = due.filter_map(crate::node::Node::flush_due).min();
+        self.metrics().sleeps.add(1);
+        let inboxes = &self.inboxes;
+        let knock = self.door.sleep_unless(|| {
+            inboxes.iter().any(|inbox| !inbox.is_empty()) || inboxes.iter().all(Inbox::is_closed)
+        });
+        match due {
+            Some(due) => {
+                let _ = tokio::time::timeout_at(due.into(), knock).await;
+            }
+            None => knock.await,
+        }
+    }
+}
