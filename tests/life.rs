@@ -122,7 +122,7 @@ fn without_a_configuration_it_writes_one_and_the_printed_line_works() {
     for driver in DRIVERS {
         let directory = tempfile::tempdir().expect("make a directory");
         let mut process = first_start(driver, directory.path());
-        let address = process.stderr.address_after("listening on http://");
+        let address = process.stderr.address_after("listens on http://");
         let config = directory.path().join("inrush.toml");
         let mode = std::fs::metadata(&config).expect("the configuration was written").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{driver:?}");

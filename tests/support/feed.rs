@@ -1,7 +1,7 @@
 //! Feeds the table of cases to a server: each case whole, and cut in two at every offset of its bytes, many
 //! connections at a time. The kernel's own table tells when the first part has been read, so the cut is a cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ struct Promise {
 pub struct Findings {
     faults: BTreeMap<String, Vec<String>>,
     pub fed: usize,
+    /// Connections with a fault: what was pipelined on them is not counted against the server once more.
+    faulty: HashSet<usize>,
 }
 
 struct Table<'a> {
@@ -124,6 +126,7 @@ impl Table<'_> {
                     (cut, pipelined) => format!("cut at {cut}{}", if pipelined { ", pipelined" } else { "" }),
                 };
                 self.findings.fault(&cases[feed.case].name, format!("{how}: {fault}"));
+                self.findings.faulty.insert(first + i);
                 self.hung[feed.case] |= Instant::now() > deadline;
             }
         }
