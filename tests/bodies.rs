@@ -240,7 +240,8 @@ fn hostile_documents_neither_abort_nor_starve_the_server() {
     // What costs most memory per byte to parse; over the budget the document stays as it came.
     let hostile = |unit: &str, bytes: usize| format!("[{}1]", unit.repeat(bytes / unit.len()));
     for driver in DRIVERS {
-        let server = Setup::new(driver).limit("budget_bytes", 67_108_864).start();
+        let server =
+            Setup::new(driver).limit("budget_bytes", 67_108_864).limit("body_bytes_max", 20_000_000).start();
         let mut client = server.connect();
         let mut sent = Vec::new();
         for body in [hostile("[],", 16 << 20), hostile("1,", 16 << 20), hostile("{},", 1 << 20)] {
@@ -349,8 +350,8 @@ fn many_uploads_at_once() {
 #[test]
 fn a_budget_that_is_taken_answers_503_and_keeps_small_posts() {
     for driver in DRIVERS {
-        // The least budget: one declared body of 12 MB reserves three quarters of it.
-        let server = Setup::new(driver).limit("budget_bytes", 16_777_216).start();
+        let server =
+            Setup::new(driver).limit("budget_bytes", 33_554_432).limit("body_bytes_max", 6_000_000).start();
         let mut holders: Vec<Client> = Vec::new();
         let mut refused = None;
         for _ in 0..8 {
@@ -361,10 +362,10 @@ fn a_budget_that_is_taken_answers_503_and_keeps_small_posts() {
                 Err(_) => holders.push(client),
             }
         }
-        let refused = refused.unwrap_or_else(|| panic!("{} bodies of 6 MB fit into 16 MiB", holders.len()));
+        let refused = refused.unwrap_or_else(|| panic!("{} bodies of 6 MB fit into 32 MiB", holders.len()));
         assert_eq!((refused.status, refused.code().as_deref()), (503, Some("over_budget")), "{driver:?}");
         assert!(refused.header("retry-after").is_some());
-        assert!(!holders.is_empty(), "not one body of 6 MB fits into 16 MiB");
+        assert!(!holders.is_empty(), "not one body of 6 MB fits into 32 MiB");
         let answer = post(&mut server.connect(), b"{}", Framed::Declared);
         assert_eq!(answer.status, 200, "a small post beside large reservations, on {driver:?}: {answer:?}");
         // When the holders go, the room comes back.

@@ -96,7 +96,7 @@ fn the_same_directory_and_address_serve_again_after_the_end() {
 fn a_bad_configuration_is_refused_at_its_line_and_column() {
     // The file, and what is said about it: the place, and a word that tells what to do.
     let rows = [
-        ("[server]\nlisten = \"nowhere\"\n", "2:10", "listen"),
+        ("[server]\nlisten = \"nowhere\"\n", "2:10", "an IP address and a port"),
         ("[server]\nlisen = \"127.0.0.1:0\"\n", "2:1", "listen"),
         ("[limits]\n\nbody_bytes_max = \"much\"\n", "3:18", "body_bytes_max"),
         ("[limits]\nhead_read_timeout_ms = -1\n", "2:24", "head_read_timeout_ms"),
