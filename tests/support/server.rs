@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -179,6 +180,8 @@ impl Setup {
         let directory = tempfile::tempdir().expect("make a directory");
         let config = directory.path().join("inrush.toml");
         std::fs::write(&config, self.config(directory.path())).expect("write the configuration");
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&config, owner_only).expect("a file with secrets is for its owner");
         let mut command = command(self.driver, directory.path());
         command.arg("--config").arg(config).args(&self.arguments);
         (Process::spawn(command), directory)
@@ -187,8 +190,12 @@ impl Setup {
     /// Starts it and waits until it listens.
     pub fn start(self) -> Server {
         let (process, directory) = self.spawn();
-        let address = process.stderr.address_after("listening on http://");
+        let address = process.stderr.address_after("listens on http://");
         let admin = process.stderr.address_after("admin on http://");
+        // A server that fell back would pass under a false name.
+        let driver = format!("({})", if self.driver == Driver::Uring { "io_uring" } else { "epoll" });
+        let said = process.stderr.text();
+        assert!(said.contains(&driver), "asked for {:?}, it runs on another driver:\n{said}", self.driver);
         Server { driver: self.driver, address, admin, directory, process }
     }
 }
