@@ -68,7 +68,8 @@ fn in_a_process_of_its_own(test: &str, driver: &str) {
     let mut child = Command::new(std::env::current_exe().expect("the path of this test"));
     child.args([test, "--exact", "--nocapture"]).env("INRUSH_DRIVER", driver).env(MEASURES, "1");
     let output = child.output().expect("run this test again");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{driver}:\n{said}");
     assert!(output.status.success(), "on {driver}:\n{said}");
     assert!(said.contains(" 0 allocations"), "nothing was measured on {driver}:\n{said}");
@@ -126,7 +127,10 @@ fn document(bytes: usize, text: &str) -> String {
     let mut number = 0;
     while document.len() + 120 < bytes {
         number += 1;
-        let _ = write!(document, r#"{{"id":{number},"price":{number}.25,"text":"{text}","tags":["a","b"],"paid":true}},"#);
+        let _ = write!(
+            document,
+            r#"{{"id":{number},"price":{number}.25,"text":"{text}","tags":["a","b"],"paid":true}},"#
+        );
     }
     let rest = bytes - document.len() - 3;
     let _ = write!(document, "\"{}\"]", "x".repeat(rest));
@@ -226,7 +230,12 @@ fn read_answers(stream: &mut TcpStream, count: usize, status: &str, answers: &mu
         assert!(bytes > 0, "the server ended the connection: {}", answers.escape_ascii());
         answers.extend_from_slice(&some[..bytes]);
         while let Some(end) = end_of_answer(&answers[at..]) {
-            assert_eq!(answers[at + 9..at + 12].escape_ascii().to_string(), status, "{}", answers.escape_ascii());
+            assert_eq!(
+                answers[at + 9..at + 12].escape_ascii().to_string(),
+                status,
+                "{}",
+                answers.escape_ascii()
+            );
             (at, seen) = (at + end, seen + 1);
         }
     }
