@@ -44,7 +44,9 @@ impl Secrets {
     /// Whether `presented` is one of the secrets. Every secret is compared, so that time does not tell which.
     #[inline]
     pub fn accepts(&self, presented: &[u8]) -> bool {
-        self.tags.iter().fold(false, |found, tag| hmac::verify(&self.key.0, presented, tag.as_ref()).is_ok() | found)
+        self.tags
+            .iter()
+            .fold(false, |found, tag| hmac::verify(&self.key.0, presented, tag.as_ref()).is_ok() | found)
     }
 }
 
