@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,8 @@ pub struct Setup {
     listen: String,
     data_dir: Option<PathBuf>,
     arguments: Vec<String>,
+    more: String,
+    stdout_unread: bool,
 }
 
 /// A running server; killed when dropped.
@@ -107,6 +109,7 @@ pub struct Process {
     child: Child,
     pub stdout: Output,
     pub stderr: Output,
+    unread: Option<ChildStdout>,
 }
 
 /// Lines of one output stream, read by a thread.
@@ -122,7 +125,15 @@ struct Lines {
 impl Setup {
     pub fn new(driver: Driver) -> Self {
         let listen = "127.0.0.1:0".to_owned();
-        Self { driver, limits: Vec::new(), listen, data_dir: None, arguments: Vec::new() }
+        Self {
+            driver,
+            limits: Vec::new(),
+            listen,
+            data_dir: None,
+            arguments: Vec::new(),
+            more: String::new(),
+            stdout_unread: false,
+        }
     }
 
     /// Sets a key of `[limits]`.
@@ -143,6 +154,18 @@ impl Setup {
 
     pub fn argument(mut self, argument: impl ToString) -> Self {
         self.arguments.push(argument.to_string());
+        self
+    }
+
+    /// Adds lines behind the webhooks of the configuration.
+    pub fn more(mut self, lines: &str) -> Self {
+        self.more.push_str(lines);
+        self
+    }
+
+    /// Leaves the server's stdout unread until [`Server::read_stdout_on`], so that a `log` node comes to stand still.
+    pub fn stdout_unread(mut self) -> Self {
+        self.stdout_unread = true;
         self
     }
 
@@ -172,7 +195,7 @@ impl Setup {
                 "[[webhook.trigger]]\nid = \"{name}-to-file\"\nnodes = [{{ type = \"file\", path = {path:?} }}]"
             );
         }
-        text
+        text + &self.more
     }
 
     /// Starts it without waiting for anything.
@@ -184,7 +207,7 @@ impl Setup {
         std::fs::set_permissions(&config, owner_only).expect("a file with secrets is for its owner");
         let mut command = command(self.driver, directory.path());
         command.arg("--config").arg(config).args(&self.arguments);
-        (Process::spawn(command), directory)
+        (Process::spawn_with(command, self.stdout_unread), directory)
     }
 
     /// Starts it and waits until it listens.
@@ -218,16 +241,34 @@ pub fn command(driver: Driver, directory: &Path) -> Command {
 }
 
 impl Process {
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, false)
+    }
+
+    fn spawn_with(mut command: Command, stdout_unread: bool) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("start the binary");
-        let stdout = Output::read(child.stdout.take().expect("stdout is piped"));
-        let stderr = Output::read(child.stderr.take().expect("stderr is piped"));
-        Self { child, stdout, stderr }
+        let (stdout, stderr) = (Output::default(), Output::default());
+        let pipe = child.stdout.take().expect("stdout is piped");
+        let unread = if stdout_unread {
+            Some(pipe)
+        } else {
+            stdout.read(pipe);
+            None
+        };
+        stderr.read(child.stderr.take().expect("stderr is piped"));
+        Self { child, stdout, stderr, unread }
+    }
+
+    /// Reads a stdout that was left unread.
+    pub fn read_on(&mut self) {
+        if let Some(pipe) = self.unread.take() {
+            self.stdout.read(pipe);
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -245,6 +286,7 @@ impl Process {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait for the child") {
+                self.read_on();
                 self.stdout.wait_for_end();
                 self.stderr.wait_for_end();
                 return status;
@@ -266,9 +308,8 @@ impl Drop for Process {
 }
 
 impl Output {
-    fn read(stream: impl std::io::Read + Send + 'static) -> Self {
-        let output = Self::default();
-        let theirs = output.clone();
+    fn read(&self, stream: impl std::io::Read + Send + 'static) {
+        let theirs = self.clone();
         std::thread::spawn(move || {
             let (lines, changed) = &*theirs.0;
             for line in BufReader::new(stream).split(b'\n') {
@@ -283,7 +324,6 @@ impl Output {
             lines.lock().expect("no panic while locked").ended = true;
             changed.notify_all();
         });
-        output
     }
 
     /// Waits until the wanted is found among the lines.
@@ -356,6 +396,10 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn read_stdout_on(&mut self) {
+        self.process.read_on();
     }
 
     pub fn stderr(&self) -> String {
