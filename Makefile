@@ -32,7 +32,7 @@ tools:
 
 lint:
 	cargo fmt --all --check
-	cargo fmt --all --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
 

@@ -126,11 +126,16 @@ class Server:
         """Its standard error so far."""
         return (self.folder / "stderr.log").read_text(errors="replace")
 
-    def stop(self, seconds=30):
-        """SIGTERM, and the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+    def stop(self, seconds=60):
+        """Ends it with SIGTERM. None, or what was wrong with its end."""
+        if self.process.poll() is not None:
+            return f"the server ended by itself with {self.process.returncode}"
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return f"the server still ran {seconds} s after SIGTERM"
+        return f"the server ended with {code} on SIGTERM" if code else None
 
     def __enter__(self):
         return self

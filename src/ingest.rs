@@ -14,8 +14,11 @@ mod connection;
 mod core_thread;
 mod deadlines;
 mod judges;
+mod simulated;
+mod transport;
 mod webhooks;
 
 pub use core_thread::{CoreControl, CoreParts, run};
 pub use judges::Judges;
+pub use simulated::fuzz_connection;
 pub use webhooks::{Webhook, Webhooks};

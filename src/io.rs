@@ -12,13 +12,13 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 use monoio::buf::IoBufMut;
-use monoio::io::{AsyncReadRent, CancelableAsyncReadRent, CancelableAsyncWriteRent, Canceller};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt, CancelableAsyncReadRent, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
@@ -72,9 +72,7 @@ fn uring_runtime() -> io::Result<Timed<IoUringDriver>> {
 pub fn block_on<F: Future>(driver: Driver, main: F) -> io::Result<F::Output> {
     match driver {
         Driver::IoUring => Ok(uring_runtime()?.block_on(main)),
-        Driver::Epoll => {
-            Ok(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(main))
-        }
+        Driver::Epoll => Ok(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(main)),
     }
 }
 
@@ -196,28 +194,11 @@ impl Stream {
         (result, room.buf)
     }
 
-    /// Writes all of `bytes` from `from` on.
+    /// Writes all of `bytes`. Not cancelled by an interrupt: [`Breaker::sever`] ends it, and the connection.
     #[inline]
-    pub async fn write(&mut self, mut bytes: Vec<u8>, interrupt: &Interrupt) -> (io::Result<()>, Vec<u8>) {
-        let mut written = 0;
-        while written < bytes.len() {
-            let (result, slice) = if written == 0 {
-                self.stream.cancelable_write(bytes, interrupt.handle()).await
-            } else {
-                use monoio::buf::{IoBuf, Slice};
-                let end = bytes.len();
-                let (result, slice): (_, Slice<Vec<u8>>) =
-                    self.stream.cancelable_write(bytes.slice(written..end), interrupt.handle()).await;
-                (result, slice.into_inner())
-            };
-            bytes = slice;
-            match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), bytes),
-                Ok(n) => written += n,
-                Err(error) => return (Err(error), bytes),
-            }
-        }
-        (Ok(()), bytes)
+    pub async fn write(&mut self, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let (result, bytes) = self.stream.write_all(bytes).await;
+        (result.map(|_| ()), bytes)
     }
 
     /// Waits until there is something to read. Unlike a read, this may be dropped: it holds no bytes.
@@ -225,10 +206,36 @@ impl Stream {
         self.stream.readable(false).await
     }
 
+    /// What ends everything that the connection waits for.
+    pub fn breaker(&self) -> Breaker {
+        Breaker(self.stream.as_raw_fd())
+    }
+
     /// Ends the sending side: the peer reads what was written and then the end of the stream.
     pub fn shutdown_write(&mut self) {
         // SAFETY: shutdown on a descriptor that we hold open.
         unsafe { libc::shutdown(self.stream.as_raw_fd(), libc::SHUT_WR) };
+    }
+}
+
+/// Ends a connection from outside of its task.
+///
+/// A write is ended this way because nothing can follow it, while a read is cancelled with an [`Interrupt`] because
+/// an answer can: registering a cancellable operation costs two SipHashes, 2 % of a small request.
+pub struct Breaker(RawFd);
+
+impl Breaker {
+    /// For a connection that has no descriptor, such as a simulated one.
+    pub fn none() -> Self {
+        Self(-1)
+    }
+
+    /// Shuts both sides down: what the connection's task waits for ends with an error or the end of the stream.
+    ///
+    /// Call it only while the stream exists: afterwards its descriptor may be another's.
+    pub fn sever(&self) {
+        // SAFETY: shutdown touches no memory; the caller vouches for the descriptor.
+        unsafe { libc::shutdown(self.0, libc::SHUT_RDWR) };
     }
 }
 
@@ -245,12 +252,7 @@ impl Ringer {
     pub fn ring(&self) {
         // SAFETY: send of one byte of a static; a full pipe means that the core was rung already.
         unsafe {
-            libc::send(
-                self.0.as_raw_fd(),
-                b"!".as_ptr().cast(),
-                1,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
+            libc::send(self.0.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
         };
     }
 }

@@ -27,6 +27,15 @@ macro_rules! limits {
             pub body_bytes_max_of_all: u64,
         }
 
+        impl Default for Limits {
+            /// One core, one worker, and every other limit at its default.
+            fn default() -> Self {
+                let mut limits = Self { cores: 1, workers: 1, $($name: $default,)* body_bytes_max_of_all: 0 };
+                limits.body_bytes_max_of_all = limits.body_bytes_max;
+                limits
+            }
+        }
+
         impl Limits {
             fn fill_in(config: &Config, cores: usize, workers: usize) -> Self {
                 let value = |written: Option<Written<u64>>, default: u64| written.map_or(default, |it| it.value);

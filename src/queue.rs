@@ -88,8 +88,18 @@ impl HomeBell {
 pub struct Outbox {
     events: Producer<Box<Slot>>,
     home: Consumer<Box<Slot>>,
-    door: Arc<Door>,
     pushed: bool,
+    /// Last, because fields are dropped in order: the worker is woken once `events` is gone, not before.
+    door: Farewell,
+}
+
+struct Farewell(Arc<Door>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // A worker asleep must see that nobody will push any more.
+        self.0.knock.notify_one();
+    }
 }
 
 /// A worker's side of one (core, worker) pair.
@@ -104,7 +114,7 @@ pub fn pair(events_max: usize, handles_max: usize, door: Arc<Door>, bell: Arc<Ho
     let (events_in, events_out) = RingBuffer::new(events_max);
     let (home_in, home_out) = RingBuffer::new(handles_max);
     (
-        Outbox { events: events_in, home: home_out, door, pushed: false },
+        Outbox { events: events_in, home: home_out, door: Farewell(door), pushed: false },
         Inbox { events: events_out, home: home_in, bell },
     )
 }
@@ -132,7 +142,7 @@ impl Outbox {
     #[inline]
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.pushed) {
-            self.door.knock_if_asleep();
+            self.door.0.knock_if_asleep();
         }
     }
 
@@ -145,13 +155,6 @@ impl Outbox {
     /// Events waiting for the worker.
     pub fn depth(&self) -> usize {
         self.events.buffer().capacity() - self.events.slots()
-    }
-}
-
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        // A worker asleep must see that nobody will push any more.
-        self.door.knock.notify_one();
     }
 }
 

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "console", "ingest", "trigger", "node", "journal", "queue", "event", "buffer", "verify",
+            "console", "ingest", "trigger", "node", "journal", "queue", "event", "http", "buffer", "verify",
             "limits", "config", "metrics", "io",
         ],
     ),
@@ -42,7 +42,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("buffer", &[]),
     ("config", &[]),
     ("metrics", &[]),
-    ("io", &[]),
+    // monoio's buffer traits may be named only in `io`, so it is there that they meet our buffers.
+    ("io", &["buffer"]),
 ];
 
 /// Words that may stand only in these files. An entry that ends in `/` is a folder.

@@ -86,7 +86,9 @@ impl Drop for Charge<'_> {
 
 fn reserve(counter: &AtomicU64, bytes: u64, max: u64) -> Result<(), OverBudget> {
     counter
-        .try_update(Ordering::AcqRel, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|&sum| sum <= max))
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|&sum| sum <= max)
+        })
         .map(|_| ())
         .map_err(|_| OverBudget)
 }

@@ -48,7 +48,10 @@ mod tests {
             let capacity = capacity_for(bytes);
             assert!(capacity >= bytes + SPARE_BYTES, "{bytes} -> {capacity}");
             if bytes > LARGE_FROM {
-                assert!(capacity <= (bytes + SPARE_BYTES) * 5 / 4, "{bytes} -> {capacity}: over a fifth is slack");
+                assert!(
+                    capacity <= (bytes + SPARE_BYTES) * 5 / 4,
+                    "{bytes} -> {capacity}: over a fifth is slack"
+                );
             }
         }
     }

@@ -55,18 +55,19 @@ impl List {
 }
 
 fn table(rows: &[Row<'_>]) -> String {
-    let cells: Vec<[String; 5]> = std::iter::once(["NAME", "URL", "SECRETS", "ORIGINS", "TRIGGERS"].map(str::to_owned))
-        .chain(rows.iter().map(|row| {
-            let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-            [
-                row.name.to_owned(),
-                row.url.clone(),
-                row.secrets.to_string(),
-                or_dash(row.allowed_origins.join(",")),
-                or_dash(row.triggers.join(",")),
-            ]
-        }))
-        .collect();
+    let cells: Vec<[String; 5]> =
+        std::iter::once(["NAME", "URL", "SECRETS", "ORIGINS", "TRIGGERS"].map(str::to_owned))
+            .chain(rows.iter().map(|row| {
+                let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+                [
+                    row.name.to_owned(),
+                    row.url.clone(),
+                    row.secrets.to_string(),
+                    or_dash(row.allowed_origins.join(",")),
+                    or_dash(row.triggers.join(",")),
+                ]
+            }))
+            .collect();
     let mut widths = [0; 5];
     for line in &cells {
         for (width, cell) in widths.iter_mut().zip(line) {

@@ -1,7 +1,7 @@
 //! `inrush snippet NAME --lang LANG`: a complete program that posts a JSON file to the webhook.
 //!
 //! The programs stand in `snippet/`, one per language, as they are printed but for the placeholders `{{name}}` and
-//! `{{url}}` and the lines that start with `@secret `, which are left out when the webhook has no secret. Each
+//! `{{url}}` and the lines that start with `@secret`, which are left out when the webhook has no secret. Each
 //! takes a file as its argument, the secret from INRUSH_SECRET, prints the status and the event's id, and fails
 //! unless the status is 2xx. `tests/clients.rs` runs every one of them as printed.
 
@@ -66,14 +66,16 @@ impl Snippet {
 
 fn fill(template: &str, name: &str, url: &str, with_secret: bool) -> String {
     let mut program = String::with_capacity(template.len() + url.len());
+    // Even in a comment some characters would end it: `?>` in PHP, `\u000a` in Java, U+2028 in JavaScript.
+    let plain = |letter: char| letter.is_alphanumeric() || " -_.".contains(letter);
+    let name: String = name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
     for line in template.lines() {
-        let line = match line.strip_prefix("@secret ") {
+        let line = match line.strip_prefix("@secret") {
             Some(_) if !with_secret => continue,
-            Some(line) => line,
+            Some(line) => line.strip_prefix(' ').unwrap_or(line),
             None => line,
         };
-        // The name, which may hold anything printable, is replaced last and only in a comment.
-        program.push_str(&line.replace("{{url}}", url).replace("{{name}}", name));
+        program.push_str(&line.replace("{{url}}", url).replace("{{name}}", &name));
         program.push('\n');
     }
     program
@@ -84,10 +86,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_cannot_leave_its_comment() {
+        let program = fill("// {{name}} {{url}}", "?>\\u000a\u{2028}{{url}}é 1", "U", false);
+        assert_eq!(program, "// ___u000a___url__é 1 U\n");
+    }
+
+    #[test]
     fn every_program_is_complete() {
         let url = "https://hooks.example.com/9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80";
         for lang in Lang::value_variants() {
-            let (plain, secret) = (fill(lang.template(), "shop", url, false), fill(lang.template(), "shop", url, true));
+            let (plain, secret) =
+                (fill(lang.template(), "shop", url, false), fill(lang.template(), "shop", url, true));
             for program in [&plain, &secret] {
                 assert_eq!(program.matches(url).count(), 1, "{lang:?}");
                 assert!(program.contains("shop"), "{lang:?}");

@@ -125,6 +125,12 @@ fn with_webhook(path: &Path, text: &str, webhook: &NewWebhook) -> Result<String,
     }
     let mut document: DocumentMut =
         text.parse().map_err(|error| EditError::Refused(format!("{}: not TOML: {error}", path.display())))?;
+    // The table stands last, below the comments that end the file: they explain, or switch off, what is above them.
+    let mut table = table_of(webhook);
+    let comments = document.trailing().as_str().unwrap_or_default().to_owned();
+    let line_end = if comments.is_empty() || comments.ends_with('\n') { "" } else { "\n" };
+    table.decor_mut().set_prefix(format!("{comments}{line_end}\n"));
+    table.set_position(Some(isize::MAX));
     let webhooks = document.entry("webhook").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let Some(webhooks) = webhooks.as_array_of_tables_mut() else {
         return Err(EditError::Refused(format!(
@@ -132,7 +138,8 @@ fn with_webhook(path: &Path, text: &str, webhook: &NewWebhook) -> Result<String,
             path.display()
         )));
     };
-    webhooks.push(table_of(webhook));
+    webhooks.push(table);
+    document.set_trailing("");
     let edited = document.to_string();
     Config::parse(path, &edited, &Overrides::default(), &environment)?;
     Ok(edited)

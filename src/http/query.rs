@@ -280,7 +280,7 @@ fn compact(value: &mut Value) {
 
 /// Asserts what must hold of any query: the result is an object of strings, `true`s, arrays and objects, without
 /// holes, no deeper and with no more leaves than the limits allow, without inherited keys; and where no bracket is in
-/// play, it is what [`flat`] says.
+/// play, it is what the naive reading says.
 ///
 /// # Panics
 /// When it does not hold.

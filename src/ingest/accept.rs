@@ -61,7 +61,7 @@ fn start(core: &Rc<Core>, stream: Stream) {
         }
     }
     core.metrics().connections_accepted.add(1);
-    let watch = Watch::new(core.now_ms());
+    let watch = Watch::new(core.now_ms(), stream.breaker());
     let key = core.connections.borrow_mut().insert(watch.clone());
     core.metrics().connections_open.set(open as u64 + 1);
     let guard = Registered { core: core.clone(), key };

@@ -44,7 +44,8 @@ pub struct Refusal {
 /// Decides about the request whose head is `head`, with its bytes in `bytes`.
 #[inline]
 pub fn admit(webhooks: &Webhooks, head: &Head, bytes: &[u8]) -> Result<Admitted, Refusal> {
-    let refuse = |problem: &'static Problem, cors_origin| Err(Refusal { reject: problem.into(), cors_origin });
+    let refuse =
+        |problem: &'static Problem, cors_origin| Err(Refusal { reject: problem.into(), cors_origin });
     let Some((index, id_end)) = webhooks.find(head.path.of(bytes)) else {
         return refuse(&reject::UNKNOWN_WEBHOOK, None);
     };

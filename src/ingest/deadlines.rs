@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::event::Slot;
 use crate::http::Reject;
-use crate::io::Interrupt;
+use crate::io::{Breaker, Interrupt};
 use crate::limits::Limits;
 
 /// Time between two sweeps.
@@ -37,6 +37,8 @@ pub enum Phase {
     Answer,
     /// The peer to close, after a refusal.
     Linger,
+    /// Nothing any more: its stream is gone, though a sweep may still hold this record.
+    Ended,
 }
 
 /// Why a connection was interrupted.
@@ -50,6 +52,9 @@ pub enum Cause {
     Drain,
 }
 
+/// A slot that was with a judge, and what the judge found.
+pub type Verdict = (Box<Slot>, Result<(), Reject>);
+
 /// What the sweep and a connection share.
 pub struct Watch {
     phase: Cell<Phase>,
@@ -57,17 +62,19 @@ pub struct Watch {
     received: Cell<u64>,
     holds_buffer: Cell<bool>,
     cause: Cell<Option<Cause>>,
-    /// Cancels the operation that the connection waits for.
+    /// Cancels the read that the connection waits for.
     pub interrupt: Interrupt,
+    /// Ends the write that it waits for. Used in [`Phase::Answer`] only, in which the stream exists.
+    breaker: Breaker,
     /// Wakes the connection when it waits for something other than an operation.
     pub waker: RefCell<Option<Waker>>,
     /// What another thread found about a large body.
-    pub verdict: RefCell<Option<(Box<Slot>, Result<(), Reject>)>>,
+    pub verdict: RefCell<Option<Verdict>>,
 }
 
 impl Watch {
     /// The record of a connection accepted at `now_ms`.
-    pub fn new(now_ms: u64) -> Rc<Self> {
+    pub fn new(now_ms: u64, breaker: Breaker) -> Rc<Self> {
         Rc::new(Self {
             phase: Cell::new(Phase::Idle),
             since_ms: Cell::new(now_ms),
@@ -75,6 +82,7 @@ impl Watch {
             holds_buffer: Cell::new(false),
             cause: Cell::new(None),
             interrupt: Interrupt::default(),
+            breaker,
             waker: RefCell::new(None),
             verdict: RefCell::new(None),
         })
@@ -124,6 +132,9 @@ impl Watch {
     /// Ends what the connection waits for.
     pub fn interrupt(&self, cause: Cause) {
         self.cause.set(Some(cause));
+        if self.phase.get() == Phase::Answer {
+            return self.breaker.sever();
+        }
         self.wake();
         self.interrupt.fire();
     }
@@ -144,7 +155,7 @@ impl Watch {
             Phase::Idle if self.holds_buffer.get() && waited_ms > TICK.as_millis() as u64 => {
                 return Some(Cause::GiveBuffer);
             }
-            Phase::Idle | Phase::Verdict => false,
+            Phase::Idle | Phase::Verdict | Phase::Ended => false,
             Phase::Head => waited_ms > limits.head_read_timeout_ms,
             Phase::Body(length) => self.body_is_late(length, waited_ms, limits),
             Phase::Queue => waited_ms > limits.queue_wait_ms,

@@ -12,8 +12,8 @@ use simd_json::tape::Value as Tape;
 /// as each can, that the received bytes stay what they were, and that the tape holds the values serde_json reads.
 ///
 /// Known differences of serde_json, each let through in one direction only:
-/// - skipping (`IgnoredAny`) checks neither the digits of `\u` escapes nor control characters and UTF-8 within
-///   skipped strings of bytes (so it is given a `str`), and knows no limit of depth: it may accept more, never less;
+/// - skipping (`IgnoredAny`) does not check the digits of `\u` escapes and knows no limit of depth, nor does it check
+///   UTF-8, so it is given a `str`: it may accept more, never less;
 /// - `Value` refuses depth 128, lone surrogates, and numbers beyond the largest double: it may accept less, never
 ///   more.
 ///

@@ -1,7 +1,7 @@
 //! RFC 8259 written down: the slow and obviously right validator, everybody's oracle and the last word when
 //! simd-json refuses a document.
 //!
-//! One cursor walks over the bytes once; what may come next is a [`Next`], what is still open is a stack of at most
+//! One cursor walks over the bytes once; what may come next is a `Next`, what is still open is a stack of at most
 //! [`DEPTH_MAX`] entries. There is no recursion, so no document can exhaust the thread's stack.
 //!
 //! The offset of an error is the first byte that no valid document could have at that place: everything before it

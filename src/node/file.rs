@@ -48,7 +48,8 @@ impl File {
             let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
             let path = path.canonicalize()?;
             let mut open = locked(&files.open);
-            let shared = open.entry(path).or_insert_with(|| Arc::new(Mutex::new(Appended { file, torn: false })));
+            let shared =
+                open.entry(path).or_insert_with(|| Arc::new(Mutex::new(Appended { file, torn: false })));
             Ok(shared.clone())
         };
         let file = open().map_err(|error| failed(path, &error))?;

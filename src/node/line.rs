@@ -24,7 +24,10 @@ pub struct EventLine {
 impl EventLine {
     /// Scratch for lines in which headers of these lower-case names are kept even if they carry credentials.
     pub fn keeping(keep_headers: &[String]) -> Self {
-        Self { keep_headers: keep_headers.iter().map(|name| name.to_ascii_lowercase()).collect(), ..Self::default() }
+        Self {
+            keep_headers: keep_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            ..Self::default()
+        }
     }
 
     /// Makes it ready for the next event.

@@ -122,12 +122,21 @@ mod tests {
         assert!(lines.held_since().is_none());
         let Collected { bytes, writes } = lines.sink;
         assert_eq!(writes, 3, "two short, one long, two short");
-        let read: Vec<serde_json::Value> =
-            bytes.split_inclusive(|&b| b == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect();
-        let expected: Vec<serde_json::Value> = bodies
-            .iter()
-            .map(|body| if body.is_empty() { serde_json::json!({}) } else { serde_json::from_slice(body).unwrap() })
+        let read: Vec<serde_json::Value> = bytes
+            .split_inclusive(|&b| b == b'\n')
+            .map(|line| serde_json::from_slice(line).unwrap())
             .collect();
+        let expected: Vec<serde_json::Value> =
+            bodies
+                .iter()
+                .map(|body| {
+                    if body.is_empty() {
+                        serde_json::json!({})
+                    } else {
+                        serde_json::from_slice(body).unwrap()
+                    }
+                })
+                .collect();
         assert_eq!(read.iter().map(|line| line["payload"]["body"].clone()).collect::<Vec<_>>(), expected);
     }
 }

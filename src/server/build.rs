@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::sync::mpsc;
 
 use super::{ServeError, socket};
@@ -17,7 +18,7 @@ use crate::config::{self, Config};
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{self, CoreControl, CoreParts, Judges, Webhook, Webhooks};
 use crate::io::{self, Driver};
-use crate::limits::Limits;
+use crate::limits::{Limits, allowed_cpus};
 use crate::metrics::Metrics;
 use crate::node::{Files, Node};
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
@@ -111,10 +112,6 @@ impl Running {
         }
     }
 
-    pub fn cores_left(&self) -> usize {
-        self.cores_left
-    }
-
     pub fn threads_left(&self) -> usize {
         self.cores_left + self.workers_left
     }
@@ -122,9 +119,15 @@ impl Running {
 
 /// Makes the data directory, readable by its owner only, and locks it for as long as the file lives.
 pub(super) fn lock_data_dir(data_dir: &Path) -> Result<File, ServeError> {
-    let failed = |error| ServeError::io(format!("cannot use the data directory {}", data_dir.display()), error);
+    let failed =
+        |error| ServeError::io(format!("cannot use the data directory {}", data_dir.display()), error);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data_dir.join("lock"))
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ServeError::Locked { data_dir: data_dir.to_path_buf() }),
@@ -139,8 +142,10 @@ pub(super) fn start(
     ended: mpsc::UnboundedSender<Ended>,
 ) -> Result<Running, ServeError> {
     let driver = choose_driver()?;
+    raise_descriptor_limit(limits.descriptors_max() as u64);
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
-    let listen = listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
+    let listen =
+        listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
     let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits)?));
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
@@ -150,7 +155,8 @@ pub(super) fn start(
     let judges = Arc::new(judges);
     let mut bells = Vec::new();
     for _ in 0..limits.cores {
-        let (ringer, rope) = io::bell().map_err(|error| ServeError::io("cannot make a core's bell", error))?;
+        let (ringer, rope) =
+            io::bell().map_err(|error| ServeError::io("cannot make a core's bell", error))?;
         bells.push((Arc::new(HomeBell::new(move || ringer.ring())), rope));
     }
     let handles_max = limits.connections_max + limits.workers * limits.queue_events_max;
@@ -167,9 +173,11 @@ pub(super) fn start(
         })?;
     }
 
-    let cpus = allowed_cpus();
+    let cpus = allowed_cpus().unwrap_or_default();
     let mut cores = Vec::new();
-    for (index, ((listener, outboxes), (bell, rope))) in listeners.into_iter().zip(outboxes).zip(bells).enumerate() {
+    for (index, ((listener, outboxes), (bell, rope))) in
+        listeners.into_iter().zip(outboxes).zip(bells).enumerate()
+    {
         let control = Arc::new(CoreControl::default());
         cores.push((control.clone(), bell.clone()));
         let parts = CoreParts {
@@ -218,7 +226,8 @@ fn connect(
     for (bell, _) in bells {
         let mut of_core = Vec::new();
         for (door, inboxes) in doors.iter().zip(&mut inboxes) {
-            let (outbox, inbox) = queue::pair(limits.queue_events_max, handles_max, door.clone(), bell.clone());
+            let (outbox, inbox) =
+                queue::pair(limits.queue_events_max, handles_max, door.clone(), bell.clone());
             of_core.push(outbox);
             inboxes.push(inbox);
         }
@@ -229,20 +238,19 @@ fn connect(
 
 fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError> {
     let key = SecretKey::generate().map_err(|_| no_randomness())?;
-    let webhook = |(index, webhook): (usize, &config::Webhook)| {
-        let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| ServeError::Node {
-            webhook: webhook.name.clone(),
-            trigger: String::new(),
-            reason,
-        })?;
-        Ok(Webhook {
-            id: webhook.id,
-            secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
-            origins,
-            body_bytes_max: webhook.body_bytes_max.unwrap_or(limits.body_bytes_max),
-            worker: index % limits.workers,
-        })
-    };
+    let webhook =
+        |(index, webhook): (usize, &config::Webhook)| {
+            let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| {
+                ServeError::Node { webhook: webhook.name.clone(), trigger: String::new(), reason }
+            })?;
+            Ok(Webhook {
+                id: webhook.id,
+                secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
+                origins,
+                body_bytes_max: limits.body_bytes_max_of(webhook),
+                worker: index % limits.workers,
+            })
+        };
     config.webhooks.iter().enumerate().map(webhook).collect()
 }
 
@@ -258,7 +266,8 @@ fn webhook_triggers(config: &Config, files: &Files) -> Result<Vec<WebhookTrigger
         Ok(Trigger { id: trigger.id.clone(), nodes })
     };
     let webhook = |webhook: &config::Webhook| {
-        let triggers = webhook.triggers.iter().map(|trigger| open(webhook, trigger)).collect::<Result<_, _>>()?;
+        let triggers =
+            webhook.triggers.iter().map(|trigger| open(webhook, trigger)).collect::<Result<_, _>>()?;
         let keep_headers = webhook.keep_headers.clone();
         Ok(WebhookTriggers { webhook: webhook.name.clone(), keep_headers, triggers })
     };
@@ -272,15 +281,29 @@ fn choose_driver() -> Result<Driver, ServeError> {
         Ok("epoll") => Ok(Driver::Epoll),
         Ok("io_uring" | "uring") => match Driver::probe() {
             Driver::IoUring => Ok(Driver::IoUring),
-            Driver::Epoll => Err(refused("this kernel, or the policy of this container, refuses io_uring; use epoll")),
+            Driver::Epoll => {
+                Err(refused("this kernel, or the policy of this container, refuses io_uring; use epoll"))
+            }
         },
         Ok(_) => Err(refused("is neither io_uring nor epoll nor auto")),
     }
 }
 
-fn allowed_cpus() -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
-    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+/// Asks for as many descriptors as the limits may need. With fewer, accepting waits for connections to end.
+fn raise_descriptor_limit(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    if most < wanted || raised.is_err() {
+        tracing::warn!(
+            wanted,
+            most,
+            "the process may open fewer descriptors than connections_max needs; raise `ulimit -n` (LimitNOFILE=)"
+        );
+    }
 }
 
 fn pin(core: usize, cpu: Option<usize>) {

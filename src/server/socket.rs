@@ -31,7 +31,9 @@ pub(super) fn bind_cores(address: SocketAddr, cores: usize) -> Result<Vec<TcpLis
 }
 
 /// The listener of the admin API.
-pub(super) async fn bind_admin(address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
+pub(super) async fn bind_admin(
+    address: SocketAddr,
+) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
     let listener = listen(address, false).map_err(|error| in_use_or(address, error))?;
     let bound = listener.local_addr().and_then(|bound| {
         listener.set_nonblocking(true)?;

@@ -122,7 +122,9 @@ impl Worker {
             let event = Event::new(slot, &webhook.webhook);
             let nodes = &mut webhook.triggers[trigger].nodes;
             let line = &mut self.lines[index];
-            let outcome = catch_unwind(AssertUnwindSafe(|| nodes.iter_mut().try_for_each(|node| node.run(&event, line))));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                nodes.iter_mut().try_for_each(|node| node.run(&event, line))
+            }));
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.failed(slot, &error),
@@ -168,7 +170,8 @@ impl Worker {
 
     /// Sleeps until a core knocks or a node must write what it holds back.
     async fn sleep(&mut self) {
-        let due = self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
+        let due =
+            self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
         let due = due.filter_map(crate::node::Node::flush_due).min();
         self.metrics().sleeps.add(1);
         let inboxes = &self.inboxes;

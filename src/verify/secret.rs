@@ -44,7 +44,9 @@ impl Secrets {
     /// Whether `presented` is one of the secrets. Every secret is compared, so that time does not tell which.
     #[inline]
     pub fn accepts(&self, presented: &[u8]) -> bool {
-        self.tags.iter().fold(false, |found, tag| hmac::verify(&self.key.0, presented, tag.as_ref()).is_ok() | found)
+        self.tags
+            .iter()
+            .fold(false, |found, tag| hmac::verify(&self.key.0, presented, tag.as_ref()).is_ok() | found)
     }
 }
 
@@ -61,7 +63,8 @@ mod tests {
     #[test]
     fn only_the_secrets_of_the_webhook_are_accepted() {
         let key = SecretKey::generate().unwrap();
-        let rows: &[(&[&[u8]], &[u8], bool)] = &[
+        type Row = (&'static [&'static [u8]], &'static [u8], bool);
+        let rows: &[Row] = &[
             (&[b"s3cret"], b"s3cret", true),
             (&[b"s3cret"], b"s3creT", false),
             (&[b"s3cret"], b"s3cret ", false),

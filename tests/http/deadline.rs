@@ -27,7 +27,13 @@ const SLOW: &[(&str, &str, &str, u64, &str)] = &[
     ("a stalled request line", "POS", "", 400, "head_timeout"),
     ("a stalled head", "POST /ID HTTP/1.1\r\nHost: h\r\n", "", 400, "head_timeout"),
     ("a dripping head", "POST /ID HTTP/1.1\r\nHost: h\r\nX: ", "a", 400, "head_timeout"),
-    ("a body that never comes", "POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", "", 400, "body_timeout"),
+    (
+        "a body that never comes",
+        "POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+        "",
+        400,
+        "body_timeout",
+    ),
     (
         "a body that is too slow",
         "POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\n",
@@ -43,7 +49,13 @@ const SLOW: &[(&str, &str, &str, u64, &str)] = &[
         1_500,
         "body_timeout",
     ),
-    ("a size that never ends", "POST /ID HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", "", 400, "body_timeout"),
+    (
+        "a size that never ends",
+        "POST /ID HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "",
+        400,
+        "body_timeout",
+    ),
 ];
 
 #[test]
@@ -65,7 +77,11 @@ fn a_slow_request_gets_408_within_its_limit() {
                         }
                     };
                     let took = from.elapsed();
-                    assert_eq!((answer.status, answer.code().as_deref()), (408, Some(*code)), "{name} on {driver:?}");
+                    assert_eq!(
+                        (answer.status, answer.code().as_deref()),
+                        (408, Some(*code)),
+                        "{name} on {driver:?}"
+                    );
                     assert_eq!(answer.fault(false), None);
                     assert!(answer.says_close(), "{name} on {driver:?}");
                     let limit = Duration::from_millis(*limit_ms);
@@ -184,7 +200,8 @@ fn slow_senders_cost_nobody_else_anything() {
         let mut client = server.connect();
         for _ in 0..200 {
             let from = Instant::now();
-            let answer = client.call(format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{{}}"));
+            let answer =
+                client.call(format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{{}}"));
             // A 100 MB declaration without bytes holds a reservation; small posts have their own part of the budget.
             assert_eq!(answer.status, 200, "{driver:?}");
             assert!(from.elapsed() < Duration::from_secs(1), "{driver:?}: after {:?}", from.elapsed());

@@ -67,11 +67,18 @@ fn a_refusal_comes_without_a_hundred() {
             let mut client = server.connect();
             let head = format!("{method} /{id} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n{lines}\r\n");
             let answer = client.call(head);
-            assert_eq!((answer.status, answer.code().as_deref()), (*status, Some(*code)), "{lines} on {driver:?}");
+            assert_eq!(
+                (answer.status, answer.code().as_deref()),
+                (*status, Some(*code)),
+                "{lines} on {driver:?}"
+            );
             assert_eq!(answer.fault(false), None);
             // The sender may still send the body or never: only a server that closes cannot mistake one for the
             // other. So it must say that it closes, and do it, without waiting for a body.
-            assert!(answer.says_close(), "{status} keeps a connection on which the body may or may not follow");
+            assert!(
+                answer.says_close(),
+                "{status} keeps a connection on which the body may or may not follow"
+            );
             client
                 .expect_end(Instant::now() + Duration::from_secs(5))
                 .unwrap_or_else(|e| panic!("{status} on {driver:?}: {e}"));

@@ -41,7 +41,8 @@ fn a_refusal_is_read_by_a_sender_that_sends_on() {
             client.send(&start);
             let progress = client.send_until_refused(&body);
             let answer = client.try_answer(false, std::time::Instant::now() + PATIENCE);
-            let answer = answer.unwrap_or_else(|e: NoAnswer| panic!("{name} on {driver:?}: {progress:?}, then {e}"));
+            let answer =
+                answer.unwrap_or_else(|e: NoAnswer| panic!("{name} on {driver:?}: {progress:?}, then {e}"));
             assert_eq!(answer.status, status, "{name} on {driver:?}");
             assert_eq!(answer.fault(false), None, "{name} on {driver:?}");
             // 20 MB are within what is read away after a refusal, so nothing was reset.
@@ -58,7 +59,10 @@ fn a_reset_inside_a_request_is_no_event() {
         let heads = [
             "POST /ID HTTP/1.1\r\nHost: h\r\n".to_owned(),
             "POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\n{\"a\":".to_owned(),
-            format!("POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES}\r\n\r\n[{}", "1,".repeat(500_000)),
+            format!(
+                "POST /ID HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES}\r\n\r\n[{}",
+                "1,".repeat(500_000)
+            ),
             "POST /ID HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n".to_owned(),
         ];
         for _ in 0..20 {

@@ -48,7 +48,8 @@ fn queries_reach_the_event_as_qs_reads_them() {
         let ids: Vec<String> = VECTORS.iter().map(|_| client.answer().event_id().to_owned()).collect();
         // 1005 parameters: the first 1000 count.
         let many: String = (0..1005).map(|i| format!("p{i}=1&")).collect();
-        let last = client.call(format!("GET /{OPEN}?{many} HTTP/1.1\r\nHost: h\r\n\r\n")).event_id().to_owned();
+        let last =
+            client.call(format!("GET /{OPEN}?{many} HTTP/1.1\r\nHost: h\r\n\r\n")).event_id().to_owned();
 
         let events = server.finish();
         for ((query, expected), id) in VECTORS.iter().zip(&ids) {

@@ -48,8 +48,8 @@ struct Payload<'a> {
 
 impl Event {
     fn parse(line: &str) -> Result<Self, String> {
-        let Line { id, webhook, received_at, payload } =
-            serde_json::from_str(line).map_err(|e| format!("not an event: {e}: {}", super::client::shown(line.as_bytes())))?;
+        let Line { id, webhook, received_at, payload } = serde_json::from_str(line)
+            .map_err(|e| format!("not an event: {e}: {}", super::client::shown(line.as_bytes())))?;
         let at = received_at.as_bytes();
         if at.len() < 20 || at[4] != b'-' || at[10] != b'T' || !received_at.ends_with('Z') {
             return Err(format!("received_at is not an RFC 3339 time in UTC: {received_at:?}"));

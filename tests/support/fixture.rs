@@ -161,7 +161,10 @@ impl Expected {
     pub fn fault(&self, answer: &super::Answer) -> Option<String> {
         if !self.statuses.contains(&answer.status) {
             let code = answer.code().unwrap_or_default();
-            return Some(format!("expected {:?} {:?}, got {} {code}", self.statuses, self.codes, answer.status));
+            return Some(format!(
+                "expected {:?} {:?}, got {} {code}",
+                self.statuses, self.codes, answer.status
+            ));
         }
         if let Some(fault) = answer.fault(self.to_head) {
             return Some(fault);
@@ -183,7 +186,9 @@ impl Expected {
         }
         for (name, wanted) in &self.headers {
             let value = answer.list(name).map(|value| value.to_ascii_lowercase());
-            let fits = |value: &str| wanted == "*" || wanted.split('|').any(|w| value.contains(&w.to_ascii_lowercase()));
+            let fits = |value: &str| {
+                wanted == "*" || wanted.split('|').any(|w| value.contains(&w.to_ascii_lowercase()))
+            };
             if !value.as_deref().is_some_and(fits) {
                 return Some(format!("expected {name}: {wanted}, got {value:?}"));
             }
@@ -194,7 +199,8 @@ impl Expected {
         }
         let promised = answer.header("x-event-id").is_some();
         let expected = answer.status == 200 && self.event.is_some();
-        (promised != expected).then(|| format!("{}: x-event-id {promised}, expected {expected}", answer.status))
+        (promised != expected)
+            .then(|| format!("{}: x-event-id {promised}, expected {expected}", answer.status))
     }
 }
 
@@ -228,7 +234,8 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
             Some(b'0') => 0,
             Some(b'\\') => b'\\',
             Some(b'x') => {
-                let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(|d| char::from(d).to_digit(16)));
+                let digits =
+                    [rest.next(), rest.next()].map(|digit| digit.and_then(|d| char::from(d).to_digit(16)));
                 let [Some(high), Some(low)] = digits else { return Err("\\x needs two digits".to_owned()) };
                 (high * 16 + low) as u8
             }

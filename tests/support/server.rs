@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -44,7 +45,13 @@ pub const WEBHOOKS: &[Webhook] = &[
     // A secret.
     Webhook { name: "locked", id: LOCKED, secret: Some(SECRET), origins: &[], body_bytes_max: None },
     // Browsers of one origin.
-    Webhook { name: "shop", id: SHOP, secret: None, origins: &["https://shop.example"], body_bytes_max: None },
+    Webhook {
+        name: "shop",
+        id: SHOP,
+        secret: None,
+        origins: &["https://shop.example"],
+        body_bytes_max: None,
+    },
     // Browsers of one origin, with a secret.
     Webhook {
         name: "vault",
@@ -151,7 +158,8 @@ impl Setup {
             let _ = writeln!(text, "{key} = {value}");
         }
         for Webhook { name, id, secret, origins, body_bytes_max } in WEBHOOKS {
-            let _ = write!(text, "\n[[webhook]]\nname = {name:?}\nid = {id:?}\nallowed_origins = {origins:?}\n");
+            let _ =
+                write!(text, "\n[[webhook]]\nname = {name:?}\nid = {id:?}\nallowed_origins = {origins:?}\n");
             if let Some(secret) = secret {
                 let _ = writeln!(text, "secret = {secret:?}");
             }
@@ -159,7 +167,10 @@ impl Setup {
                 let _ = writeln!(text, "body_bytes_max = {limit}");
             }
             let path = directory.join(format!("{name}.ndjson")).display().to_string();
-            let _ = writeln!(text, "[[webhook.trigger]]\nid = \"{name}-to-file\"\nnodes = [{{ type = \"file\", path = {path:?} }}]");
+            let _ = writeln!(
+                text,
+                "[[webhook.trigger]]\nid = \"{name}-to-file\"\nnodes = [{{ type = \"file\", path = {path:?} }}]"
+            );
         }
         text
     }
@@ -169,6 +180,8 @@ impl Setup {
         let directory = tempfile::tempdir().expect("make a directory");
         let config = directory.path().join("inrush.toml");
         std::fs::write(&config, self.config(directory.path())).expect("write the configuration");
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&config, owner_only).expect("a file with secrets is for its owner");
         let mut command = command(self.driver, directory.path());
         command.arg("--config").arg(config).args(&self.arguments);
         (Process::spawn(command), directory)
@@ -177,8 +190,12 @@ impl Setup {
     /// Starts it and waits until it listens.
     pub fn start(self) -> Server {
         let (process, directory) = self.spawn();
-        let address = process.stderr.address_after("listening on http://");
+        let address = process.stderr.address_after("listens on http://");
         let admin = process.stderr.address_after("admin on http://");
+        // A server that fell back would pass under a false name.
+        let driver = format!("({})", if self.driver == Driver::Uring { "io_uring" } else { "epoll" });
+        let said = process.stderr.text();
+        assert!(said.contains(&driver), "asked for {:?}, it runs on another driver:\n{said}", self.driver);
         Server { driver: self.driver, address, admin, directory, process }
     }
 }
@@ -186,12 +203,17 @@ impl Setup {
 /// The binary under test, alone in its directory, with nothing inherited that could configure it.
 /// `INRUSH_TEST_BINARY` runs the same tests on another build, such as the release one.
 pub fn command(driver: Driver, directory: &Path) -> Command {
-    let binary = std::env::var_os("INRUSH_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_inrush").into());
+    let binary =
+        std::env::var_os("INRUSH_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_inrush").into());
     let mut command = Command::new(binary);
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("INRUSH_")) {
         command.env_remove(key);
     }
-    command.current_dir(directory).env("INRUSH_DRIVER", driver.name()).env("NO_COLOR", "1").env_remove("RUST_LOG");
+    command
+        .current_dir(directory)
+        .env("INRUSH_DRIVER", driver.name())
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_LOG");
     command
 }
 
@@ -251,7 +273,11 @@ impl Output {
             let (lines, changed) = &*theirs.0;
             for line in BufReader::new(stream).split(b'\n') {
                 let Ok(line) = line else { break };
-                lines.lock().expect("no panic while locked").lines.push(String::from_utf8_lossy(&line).into_owned());
+                lines
+                    .lock()
+                    .expect("no panic while locked")
+                    .lines
+                    .push(String::from_utf8_lossy(&line).into_owned());
                 changed.notify_all();
             }
             lines.lock().expect("no panic while locked").ended = true;
@@ -270,7 +296,11 @@ impl Output {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!guard.ended && !left.is_zero(), "{what}: never said; it said:\n{}", guard.lines.join("\n"));
+            assert!(
+                !guard.ended && !left.is_zero(),
+                "{what}: never said; it said:\n{}",
+                guard.lines.join("\n")
+            );
             guard = changed.wait_timeout(guard, left).expect("no panic while locked").0;
         }
     }
@@ -279,7 +309,8 @@ impl Output {
     pub fn address_after(&self, words: &str) -> SocketAddr {
         self.wait_for(words, |line| {
             let rest = line.split_once(words)?.1;
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c))).unwrap_or(rest.len());
+            let end =
+                rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c))).unwrap_or(rest.len());
             rest[..end].parse().ok()
         })
     }
@@ -288,7 +319,10 @@ impl Output {
         let (lines, changed) = &*self.0;
         let guard = lines.lock().expect("no panic while locked");
         let waited = changed.wait_timeout_while(guard, PATIENCE, |lines| !lines.ended);
-        assert!(waited.expect("no panic while locked").0.ended, "the process has gone, but its output is still held open");
+        assert!(
+            waited.expect("no panic while locked").0.ended,
+            "the process has gone, but its output is still held open"
+        );
     }
 
     pub fn text(&self) -> String {
@@ -308,9 +342,11 @@ impl Server {
     /// A GET on the admin listener, which may be served by another HTTP stack: only status and body are read.
     pub fn admin_get(&self, path: &str) -> (u16, String) {
         use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect_timeout(&self.admin, PATIENCE).expect("connect to the admin listener");
+        let mut stream = std::net::TcpStream::connect_timeout(&self.admin, PATIENCE)
+            .expect("connect to the admin listener");
         stream.set_read_timeout(Some(PATIENCE)).expect("set a read timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("write");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)
+            .expect("write");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("read the answer");
         let status = answer.get(9..12).and_then(|status| status.parse().ok());

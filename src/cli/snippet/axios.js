@@ -9,7 +9,7 @@ const axios = require('axios');
 @secret   console.error('INRUSH_SECRET: set it to the secret of the webhook');
 @secret   process.exit(1);
 @secret }
-@secret 
+@secret
 const file = process.argv[2];
 const body = file ? readFileSync(file) : Buffer.from('{"hello":"world"}');
 

@@ -11,6 +11,8 @@ import (
 	"os"
 )
 
+const url = "{{url}}"
+
 func main() {
 	log.SetFlags(0)
 @secret 	secret := os.Getenv("INRUSH_SECRET")
@@ -25,19 +27,19 @@ func main() {
 		}
 	}
 
-	request, err := http.NewRequest(http.MethodPost, "{{url}}", bytes.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		log.Fatal(err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-@secret 	request.Header.Set("X-Bp-Secret", secret)
+	request.Header.Set("content-type", "application/json")
+@secret 	request.Header.Set("x-bp-secret", secret)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer response.Body.Close()
 
-	fmt.Println(response.StatusCode, response.Header.Get("X-Event-Id"))
+	fmt.Println(response.StatusCode, response.Header.Get("x-event-id"))
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		answer, _ := io.ReadAll(response.Body)
 		log.Fatal(string(answer))

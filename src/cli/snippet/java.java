@@ -8,6 +8,8 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Path;
 
 public class Post {
+    static final String URL = "{{url}}";
+
     public static void main(String[] args) throws Exception {
 @secret         var secret = System.getenv("INRUSH_SECRET");
 @secret         if (secret == null || secret.isEmpty()) {
@@ -17,7 +19,7 @@ public class Post {
         var body = args.length > 0
             ? BodyPublishers.ofFile(Path.of(args[0]))
             : BodyPublishers.ofString("{\"hello\":\"world\"}");
-        var request = HttpRequest.newBuilder(URI.create("{{url}}"))
+        var request = HttpRequest.newBuilder(URI.create(URL))
             .header("content-type", "application/json")
 @secret             .header("x-bp-secret", secret)
             .POST(body)

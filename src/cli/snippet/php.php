@@ -7,7 +7,7 @@
 @secret     fwrite(STDERR, "INRUSH_SECRET: set it to the secret of the webhook\n");
 @secret     exit(1);
 @secret }
-@secret 
+@secret
 $body = isset($argv[1]) ? file_get_contents($argv[1]) : '{"hello":"world"}';
 if ($body === false) {
     exit(1);

@@ -8,7 +8,7 @@ import requests
 @secret secret = os.environ.get("INRUSH_SECRET")
 @secret if not secret:
 @secret     sys.exit("INRUSH_SECRET: set it to the secret of the webhook")
-@secret 
+@secret
 if len(sys.argv) > 1:
     with open(sys.argv[1], "rb") as file:
         body = file.read()

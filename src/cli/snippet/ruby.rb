@@ -2,7 +2,8 @@
 # Needs Ruby 3. Run: ruby post.rb [FILE]
 require 'net/http'
 
-@secret secret = ENV.fetch('INRUSH_SECRET') { abort 'INRUSH_SECRET: set it to the secret of the webhook' }
+@secret secret = ENV['INRUSH_SECRET'].to_s
+@secret abort 'INRUSH_SECRET: set it to the secret of the webhook' if secret.empty?
 uri = URI('{{url}}')
 request = Net::HTTP::Post.new(uri, 'content-type' => 'application/json')
 @secret request['x-bp-secret'] = secret

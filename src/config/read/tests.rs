@@ -1,3 +1,5 @@
+//! Every mistake is named at its place, all of them at once, and what is right is read as it was meant.
+
 use super::*;
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
 //! Bodies that have not arrived with their head: of known length into one buffer, or in chunks into one that grows.
 
-use super::{Connection, INLINE_BODY_BYTES_MAX, Owed};
+use super::{Connection, INLINE_BODY_BYTES_MAX, Next, Owed, Transport};
 use crate::buffer::Buf;
 use crate::event::Slot;
 use crate::http::answer;
@@ -32,7 +32,7 @@ impl From<&'static Problem> for Stop {
     }
 }
 
-impl Connection<'_> {
+impl<T: Transport> Connection<'_, T> {
     /// Receives the body of the request at `start`, judges it and hands the event over. `false`: the connection ends.
     pub(super) async fn receive(&mut self, admitted: Admitted) -> bool {
         let Some(slot) = &self.slot else { return false };
@@ -67,7 +67,8 @@ impl Connection<'_> {
             Ok(buf) => self.conclude(buf, head_bytes, admitted).await,
             Err((buf, stop)) => {
                 self.give_up(buf, stop);
-                self.flush().await && false
+                self.flush().await;
+                false
             }
         }
     }
@@ -178,7 +179,7 @@ impl Connection<'_> {
             self.push(slot, admitted, verdict)
         };
         match next {
-            Some(super::Next::Room(slot, owed)) => self.wait_for_room(slot, owed).await,
+            Some(Next::Room(slot, owed)) => self.wait_for_room(slot, owed).await,
             _ => true,
         }
     }

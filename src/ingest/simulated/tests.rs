@@ -1,0 +1,88 @@
+//! Whole connections, cut at every byte.
+
+use super::*;
+
+/// A connection, the statuses of its answers in order, and how many events it makes.
+fn rows() -> Vec<(&'static str, String, Vec<u16>, usize)> {
+    let post = |id: &str, headers: &str, body: &str| {
+        format!(
+            "POST /{id}/x?a=1 HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let open = |body: &str| post(OPEN, "", body);
+    let chunked = |chunks: &str| {
+        format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    let too_long = "x".repeat(BODY_BYTES_MAX as usize + 1);
+    vec![
+        ("one post", open("{}"), vec![200], 1),
+        ("pipelined posts", open("1") + &open("[2]") + &open("\"3\""), vec![200, 200, 200], 3),
+        ("an empty body is an event", open(""), vec![200], 1),
+        ("invalid JSON keeps the connection", open("{") + &open("1"), vec![400, 200], 1),
+        ("a refused secret keeps it too", post(GUARDED, "", "1") + &open("2"), vec![401, 200], 1),
+        ("the secret", post(GUARDED, "x-bp-secret: s\r\n", "1"), vec![200], 1),
+        ("the secret twice", post(GUARDED, "x-bp-secret: s\r\nx-bp-secret: s\r\n", "1"), vec![401], 0),
+        ("an unknown id", post("nothing", "", "1") + &open("2"), vec![404, 200], 1),
+        ("chunks", chunked("1\r\n[\r\n3\r\n1,2\r\n1\r\n]\r\n0\r\n\r\n") + &open("1"), vec![200, 200], 2),
+        ("chunks over the limit", chunked(&format!("fff\r\n{too_long}")), vec![413], 0),
+        ("a bad chunk", chunked("x\r\n"), vec![400], 0),
+        ("a declared length over the limit", open(&format!("\"{too_long}\"")), vec![413], 0),
+        (
+            "close: nothing is served after it",
+            post(OPEN, "Connection: close\r\n", "1") + &open("2"),
+            vec![200],
+            1,
+        ),
+        ("an end inside the head", open("1")[..20].to_owned(), vec![400], 0),
+        ("an end inside the body", open("[1,2]").trim_end_matches("2]").to_owned(), vec![400], 0),
+        ("an end between requests", open("1"), vec![200], 1),
+        ("nothing at all", String::new(), vec![], 0),
+        ("100 comes before 200", post(OPEN, "Expect: 100-continue\r\n", "1"), vec![200], 1),
+        ("garbage", "\x16\x03\x01".to_owned(), vec![400], 0),
+        (
+            "an event, a refused browser, an allowed one",
+            open("1")
+                + &post(GUARDED, "Origin: https://evil.example\r\n", "1")
+                + &post(GUARDED, "Origin: https://example.com\r\nx-bp-secret: s\r\n", "1"),
+            vec![200, 403, 200],
+            2,
+        ),
+    ]
+}
+
+fn statuses(answers: &str) -> Vec<u16> {
+    let mut statuses: Vec<u16> =
+        answers.match_indices("HTTP/1.1 ").map(|(at, _)| answers[at + 9..at + 12].parse().unwrap()).collect();
+    // Whether there was time to say 100 Continue depends on whether the body was there already.
+    statuses.retain(|&status| status != 100);
+    statuses
+}
+
+#[test]
+fn every_split_gives_the_same_answers_and_events() {
+    let mut simulation = Simulation::new().unwrap();
+    for (name, bytes, expected, events) in rows() {
+        let bytes = bytes.as_bytes();
+        let whole = simulation.connect(vec![bytes.to_vec()]);
+        assert_eq!(statuses(&whole.answers), expected, "{name}: {}", whole.answers);
+        assert_eq!(whole.events.len(), events, "{name}");
+        let single: Vec<Vec<u8>> = bytes.iter().map(|&byte| vec![byte]).collect();
+        let mut splits = vec![single];
+        splits.extend((1..bytes.len()).map(|at| vec![bytes[..at].to_vec(), bytes[at..].to_vec()]));
+        for split in splits {
+            let first = split.first().map_or(0, Vec::len);
+            let outcome = simulation.connect(split);
+            assert_eq!(statuses(&outcome.answers), expected, "{name}, cut at {first}");
+            assert_eq!(outcome.events, whole.events, "{name}, cut at {first}");
+        }
+    }
+}
+
+#[test]
+fn the_fuzz_body_runs_on_its_own_fixtures() {
+    for (_, bytes, _, _) in rows() {
+        let bytes = bytes.replace(OPEN, "{open}").replace(GUARDED, "{guarded}").replace("Expect", "X-Expect");
+        fuzz_connection(&[&[1, 2, 3, 50, 5, 1, 1, 90][..], bytes.as_bytes()].concat());
+    }
+}
