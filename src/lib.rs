@@ -23,12 +23,12 @@
 //! | ground | [`http`], [`json`], [`buffer`], [`verify`], [`limits`], [`config`], [`metrics`], [`io`] |
 
 pub mod cli;
-pub mod console;
 pub mod server;
+pub mod console;
 
 pub mod ingest;
-pub mod node;
 pub mod trigger;
+pub mod node;
 
 pub mod event;
 pub mod queue;

@@ -178,9 +178,9 @@ async fn drain(
                 None => break,
             },
             () = signals.first(), if !ending => deadline = tokio::time::Instant::now(),
-            () = tokio::time::sleep_until(deadline), if running.cores_left() > 0 => {
+            () = tokio::time::sleep_until(deadline) => {
                 if ending {
-                    death = death.or(Some("connections did not end in time and were cut off".into()));
+                    death = death.or(Some("connections or nodes did not end in time and were cut off".into()));
                     break;
                 }
                 ending = true;

@@ -86,7 +86,7 @@ impl Drop for Charge<'_> {
 
 fn reserve(counter: &AtomicU64, bytes: u64, max: u64) -> Result<(), OverBudget> {
     counter
-        .try_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|&sum| sum <= max)
         })
         .map(|_| ())

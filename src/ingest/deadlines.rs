@@ -52,6 +52,9 @@ pub enum Cause {
     Drain,
 }
 
+/// A slot that was with a judge, and what the judge found.
+pub type Verdict = (Box<Slot>, Result<(), Reject>);
+
 /// What the sweep and a connection share.
 pub struct Watch {
     phase: Cell<Phase>,
@@ -66,7 +69,7 @@ pub struct Watch {
     /// Wakes the connection when it waits for something other than an operation.
     pub waker: RefCell<Option<Waker>>,
     /// What another thread found about a large body.
-    pub verdict: RefCell<Option<(Box<Slot>, Result<(), Reject>)>>,
+    pub verdict: RefCell<Option<Verdict>>,
 }
 
 impl Watch {

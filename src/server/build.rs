@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::sync::mpsc;
 
 use super::{ServeError, socket};
@@ -17,7 +18,7 @@ use crate::config::{self, Config};
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{self, CoreControl, CoreParts, Judges, Webhook, Webhooks};
 use crate::io::{self, Driver};
-use crate::limits::Limits;
+use crate::limits::{Limits, allowed_cpus};
 use crate::metrics::Metrics;
 use crate::node::{Files, Node};
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
@@ -111,10 +112,6 @@ impl Running {
         }
     }
 
-    pub fn cores_left(&self) -> usize {
-        self.cores_left
-    }
-
     pub fn threads_left(&self) -> usize {
         self.cores_left + self.workers_left
     }
@@ -145,6 +142,7 @@ pub(super) fn start(
     ended: mpsc::UnboundedSender<Ended>,
 ) -> Result<Running, ServeError> {
     let driver = choose_driver()?;
+    raise_descriptor_limit(limits.descriptors_max() as u64);
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
@@ -175,7 +173,7 @@ pub(super) fn start(
         })?;
     }
 
-    let cpus = allowed_cpus();
+    let cpus = allowed_cpus().unwrap_or_default();
     let mut cores = Vec::new();
     for (index, ((listener, outboxes), (bell, rope))) in
         listeners.into_iter().zip(outboxes).zip(bells).enumerate()
@@ -249,7 +247,7 @@ fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError
                 id: webhook.id,
                 secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
                 origins,
-                body_bytes_max: webhook.body_bytes_max.unwrap_or(limits.body_bytes_max),
+                body_bytes_max: limits.body_bytes_max_of(webhook),
                 worker: index % limits.workers,
             })
         };
@@ -291,9 +289,21 @@ fn choose_driver() -> Result<Driver, ServeError> {
     }
 }
 
-fn allowed_cpus() -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(None) else { return Vec::new() };
-    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+/// Asks for as many descriptors as the limits may need. With fewer, accepting waits for connections to end.
+fn raise_descriptor_limit(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    if most < wanted || raised.is_err() {
+        tracing::warn!(
+            wanted,
+            most,
+            "the process may open fewer descriptors than connections_max needs; raise `ulimit -n` (LimitNOFILE=)"
+        );
+    }
 }
 
 fn pin(core: usize, cpu: Option<usize>) {

@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn only_the_secrets_of_the_webhook_are_accepted() {
         let key = SecretKey::generate().unwrap();
-        let rows: &[(&[&[u8]], &[u8], bool)] = &[
+        type Row = (&'static [&'static [u8]], &'static [u8], bool);
+        let rows: &[Row] = &[
             (&[b"s3cret"], b"s3cret", true),
             (&[b"s3cret"], b"s3creT", false),
             (&[b"s3cret"], b"s3cret ", false),
