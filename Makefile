@@ -54,7 +54,8 @@ unit:
 
 # The tests that need programs from outside (curl, axios, requests, php, go, java, ruby, …): marked `#[ignore]` there.
 clients: tools
-	cargo test --locked --lib --bins --tests -- --ignored
+	tests/clients/install.sh "$(BUILT)/clients"
+	INRUSH_CLIENTS="$(BUILT)/clients" cargo test --locked --lib --bins --tests -- --ignored
 
 # Each bench once, as a test of itself, without measuring.
 benches-once:

@@ -11,6 +11,8 @@
 //! - by a body that is not JSON: the validator that names the first bad byte keeps a stack of its own. One each.
 //!
 //! Each driver is measured in a process of its own: the driver, the allocator and SIGTERM are the process's.
+// What was measured is part of what these tests are for.
+#![allow(clippy::print_stdout)]
 
 #[path = "allocations/counting.rs"]
 mod counting;

@@ -61,7 +61,7 @@ fn document(bytes: usize, seed: u64) -> String {
             break;
         }
         text.push_str(&item);
-        if text.len() > 500_000 {
+        if (500_000..600_000).contains(&text.len()) {
             let part = text[1..].to_owned();
             while text.len() + part.len() + 4 < bytes {
                 text.push_str(&part);

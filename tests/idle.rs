@@ -3,6 +3,8 @@
 //! Each connection first posts a few times, all of them at once, so that buffers and handles were really taken; what
 //! is measured is that they are given back. The kernel's own memory for a socket is not the process's and not in it.
 //! Measured on an unoptimised build too, whose tasks are larger than those of a release.
+// What was measured is part of what these tests are for.
+#![allow(clippy::print_stdout)]
 #![allow(unsafe_code)]
 
 mod support;

@@ -104,6 +104,8 @@ pub fn problem(out: &mut Vec<u8>, reject: &Reject, meta: &Meta<'_>) {
         // RFC 9110 §15.5.2: a 401 must name a way to authenticate.
         401 => out.extend_from_slice(b"www-authenticate: x-bp-secret realm=\"webhook\"\r\n"),
         405 => allow(out),
+        // RFC 9110 §15.5.16: which codings would have been understood.
+        415 => out.extend_from_slice(b"accept-encoding: identity\r\n"),
         429 | 503 => out.extend_from_slice(RETRY_AFTER),
         _ => {}
     }

@@ -120,6 +120,8 @@ pub struct Head {
     pub secret: Seen,
     /// Whether `Sec-Fetch-Site` is there: only browsers send it.
     pub sec_fetch_site: bool,
+    /// Whether the body is under a content coding such as gzip.
+    pub is_encoded: bool,
     /// `Access-Control-Request-Method`.
     pub request_method: Option<Span>,
     /// `Access-Control-Request-Headers`.

@@ -92,6 +92,9 @@ problems! {
     /// RFC 9110 §15.5.14.
     BODY_TOO_LARGE = 413 "body_too_large" close "The body is larger than this webhook accepts.";
 
+    /// RFC 9110 §15.5.16: a coding that is not understood; the answer says which are (§12.5.3).
+    UNSUPPORTED_CODING = 415 "unsupported_coding" keep "Send the body without a Content-Encoding.";
+
     // The body.
     /// RFC 9112 §7.1: a chunk size, extension, line end or trailer is malformed.
     BAD_CHUNK = 400 "bad_chunk" close "The chunked body is malformed.";

@@ -77,6 +77,9 @@ pub fn admit(webhooks: &Webhooks, head: &Head, bytes: &[u8]) -> Result<Admitted,
     if head.expect == Expect::Unknown {
         return refuse(&reject::BAD_EXPECTATION, cors_origin);
     }
+    if head.is_encoded {
+        return refuse(&reject::UNSUPPORTED_CODING, cors_origin);
+    }
     if matches!(head.framing, Framing::Length(length) if length > webhook.body_bytes_max) {
         return refuse(&reject::BODY_TOO_LARGE, cors_origin);
     }

@@ -170,12 +170,27 @@ fn answers_that_nobody_takes_end_the_connection() {
         socket2::SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("set SO_RCVBUF");
         let requests = format!("GET /{OPEN} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(1000);
         let from = Instant::now();
+        client.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("set a write timeout");
         while client.send_until_refused(requests.as_bytes()) == Progress::All {
             assert!(from.elapsed() < Duration::from_secs(30), "{driver:?}: it takes requests without end");
         }
+        // The sender may not notice, as it takes nothing. The server counts: it has let go of the connection.
+        let deadline = Instant::now() + LATE;
+        loop {
+            let (_, metrics) = server.admin_get("/metrics");
+            if metrics.lines().any(|line| line.trim() == "inrush_all_cores_connections_open 0") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{driver:?}: the connection is still open:\n{metrics}");
+            sleep(Duration::from_millis(20));
+        }
         // Meanwhile and afterwards everybody else is served.
         assert_eq!(server.connect().call(format!("GET /{OPEN} HTTP/1.1\r\nHost: h\r\n\r\n")).status, 200);
-        server.finish();
+        // The connection is gone for the server too: nothing is left that would hold up its end.
+        let sending = from.elapsed();
+        let stopped = server.stop();
+        assert!(stopped.took < LATE, "{driver:?}: {sending:?} to be cut off, {:?} to end", stopped.took);
+        stopped.events();
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Progress {
     All,
     /// The server no longer takes bytes, after this many.
     Refused(usize),
+    /// The server neither took bytes nor ended the connection in time, after this many.
+    Stalled(usize),
 }
 
 impl Client {
@@ -73,6 +75,9 @@ impl Client {
             match self.stream.write(&bytes[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Progress::Stalled(sent);
+                }
                 Err(_) => return Progress::Refused(sent),
             }
         }

@@ -27,6 +27,7 @@ pub(super) fn interpret(bytes: &[u8], head: &mut Head) -> Result<(), Reject> {
     (head.origin, head.secret) = (Seen::Absent, Seen::Absent);
     (head.request_method, head.request_headers) = (None, None);
     head.sec_fetch_site = false;
+    head.is_encoded = false;
     head.expect = Expect::None;
 
     for field in &head.fields {
@@ -40,6 +41,10 @@ pub(super) fn interpret(bytes: &[u8], head: &mut Head) -> Result<(), Reject> {
             11 if is(b"x-bp-secret") => head.secret.add(value),
             14 if is(b"content-length") => lengths.add(value),
             14 if is(b"sec-fetch-site") => head.sec_fetch_site = true,
+            // RFC 9110 §12.5.3: `identity` is the absence of a coding.
+            16 if is(b"content-encoding") => {
+                head.is_encoded |= !value.of(bytes).eq_ignore_ascii_case(b"identity")
+            }
             17 if is(b"transfer-encoding") => codings.add(value),
             29 if is(b"access-control-request-method") => head.request_method = Some(value),
             30 if is(b"access-control-request-headers") => head.request_headers = Some(value),

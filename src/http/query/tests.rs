@@ -1,3 +1,5 @@
+//! The query parser against what the real qs answered, and against its own rules.
+
 use super::*;
 use proptest::prelude::*;
 

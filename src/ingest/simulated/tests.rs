@@ -38,6 +38,8 @@ fn rows() -> Vec<(&'static str, String, Vec<u16>, usize)> {
         ("an end inside the body", open("[1,2]").trim_end_matches("2]").to_owned(), vec![400], 0),
         ("an end between requests", open("1"), vec![200], 1),
         ("nothing at all", String::new(), vec![], 0),
+        ("a coding", post(OPEN, "Content-Encoding: gzip\r\n", "1") + &open("1"), vec![415, 200], 1),
+        ("no coding", post(OPEN, "content-encoding: Identity\r\n", "1"), vec![200], 1),
         ("100 comes before 200", post(OPEN, "Expect: 100-continue\r\n", "1"), vec![200], 1),
         ("garbage", "\x16\x03\x01".to_owned(), vec![400], 0),
         (

@@ -1,3 +1,5 @@
+//! The scan against counting one byte at a time.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Verdicts and documents against the oracle and the corpus.
+
 use super::*;
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
 use crate::json::naive::{DEPTH_MAX, InvalidKind};
