@@ -4,6 +4,7 @@
 //! goes to stderr.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ mod snippet;
 pub mod exit {
     /// A bug in inrush, or a thread of it died: a restart may help.
     pub const INTERNAL: u8 = 1;
+    /// The command line, or a variable that stands for an option, is wrong.
+    pub const USAGE: u8 = 2;
     /// No webhook has the name that was asked for.
     pub const NO_SUCH_WEBHOOK: u8 = 66;
     /// The address is in use or cannot be listened on.
@@ -132,6 +135,7 @@ impl From<ServeError> for Failure {
             ServeError::AddressInUse { .. } | ServeError::AddressUnavailable { .. } => exit::UNAVAILABLE,
             ServeError::Locked { .. } => exit::LOCKED,
             ServeError::Node { .. } => exit::CONFIG,
+            ServeError::Driver { .. } => exit::USAGE,
             ServeError::Io { .. } => exit::IO,
             ServeError::Died { .. } => exit::INTERNAL,
         };
@@ -141,6 +145,7 @@ impl From<ServeError> for Failure {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    log_to_stderr();
     let CommandLine { options, command } = CommandLine::parse();
     let done = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&options),
@@ -156,6 +161,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// What the server has to say while it runs goes to stderr; stdout belongs to the `log` node. `RUST_LOG` chooses
+/// what, `info` unless set.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // Only fails when a subscriber was installed before, and then that one is used.
+    let _ = subscriber.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).try_init();
 }
 
 impl Options {

@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
@@ -71,9 +72,18 @@ fn uring_runtime() -> io::Result<Timed<IoUringDriver>> {
 /// When the kernel refuses the driver.
 pub fn block_on<F: Future>(driver: Driver, main: F) -> io::Result<F::Output> {
     match driver {
-        Driver::IoUring => Ok(uring_runtime()?.block_on(main)),
-        Driver::Epoll => Ok(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(main)),
+        Driver::IoUring => Ok(run_to_end(uring_runtime()?, main)),
+        Driver::Epoll => Ok(run_to_end(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?, main)),
     }
+}
+
+/// Drops the runtime only when `main` has returned: on a panic operations are still running, and the runtime owns
+/// the buffers that the kernel writes into.
+fn run_to_end<D: monoio::Driver, F: Future>(runtime: monoio::Runtime<D>, main: F) -> F::Output {
+    let mut runtime = ManuallyDrop::new(runtime);
+    let output = runtime.block_on(main);
+    drop(ManuallyDrop::into_inner(runtime));
+    output
 }
 
 /// Spawns a task on this core.
@@ -157,7 +167,7 @@ impl Listener {
     }
 
     /// A connection that waits in the backlog already, for draining it. No `accept` may be waiting.
-    pub fn accept_now(&self) -> io::Result<Option<Stream>> {
+    pub fn accept_now(&self) -> io::Result<Option<(Stream, std::net::SocketAddr)>> {
         let fd = self.0.as_raw_fd();
         // SAFETY: plain system calls on a descriptor that we hold open; a descriptor returned is ours alone.
         let accepted = unsafe {
@@ -172,7 +182,11 @@ impl Listener {
             (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
         };
         match accepted {
-            Some(fd) => Ok(Some(Stream { stream: TcpStream::from_std(std::net::TcpStream::from(fd))? })),
+            Some(fd) => {
+                let stream = std::net::TcpStream::from(fd);
+                let peer = stream.peer_addr()?;
+                Ok(Some((Stream { stream: TcpStream::from_std(stream)? }, peer)))
+            }
             None => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 error => Err(error),
@@ -206,6 +220,14 @@ impl Stream {
         self.stream.readable(false).await
     }
 
+    /// Whether a read would find bytes at once.
+    pub fn has_bytes(&self) -> bool {
+        let mut byte = 0_u8;
+        let (fd, flags) = (self.stream.as_raw_fd(), libc::MSG_PEEK | libc::MSG_DONTWAIT);
+        // SAFETY: at most one byte is written to `byte`, which outlives the call.
+        unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) > 0 }
+    }
+
     /// What ends everything that the connection waits for.
     pub fn breaker(&self) -> Breaker {
         Breaker(self.stream.as_raw_fd())
@@ -234,8 +256,14 @@ impl Breaker {
     ///
     /// Call it only while the stream exists: afterwards its descriptor may be another's.
     pub fn sever(&self) {
-        // SAFETY: shutdown touches no memory; the caller vouches for the descriptor.
-        unsafe { libc::shutdown(self.0, libc::SHUT_RDWR) };
+        // What the peer did not take is thrown away: without this the kernel would keep it for minutes.
+        let discard = libc::linger { l_onoff: 1, l_linger: 0 };
+        let bytes = size_of::<libc::linger>() as libc::socklen_t;
+        // SAFETY: `discard` is read for its own size; the caller vouches for the descriptor.
+        unsafe {
+            libc::setsockopt(self.0, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const discard).cast(), bytes);
+            libc::shutdown(self.0, libc::SHUT_RDWR);
+        }
     }
 }
 
@@ -276,10 +304,14 @@ impl BellRope {
         UnixStream::from_std(rope).map(Self)
     }
 
-    /// Waits until the bell was rung. `false`: every ringer is gone.
-    pub async fn rung(&mut self, scratch: Vec<u8>) -> (bool, Vec<u8>) {
+    /// Waits until the bell was rung.
+    pub async fn rung(&mut self, scratch: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         let (result, scratch) = self.0.read(scratch).await;
-        (matches!(result, Ok(n) if n > 0), scratch)
+        let result = match result {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            result => result.map(|_| ()),
+        };
+        (result, scratch)
     }
 }
 

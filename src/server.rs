@@ -58,6 +58,13 @@ pub enum ServeError {
         /// What is wrong.
         reason: String,
     },
+    /// `INRUSH_DRIVER` asks for what cannot be.
+    Driver {
+        /// What it says.
+        asked: String,
+        /// What is wrong with that.
+        reason: &'static str,
+    },
     /// The system refused something.
     Io {
         /// What was wanted.
@@ -89,6 +96,7 @@ impl fmt::Display for ServeError {
             Self::Node { webhook, trigger, reason } => {
                 write!(f, "webhook `{webhook}`, trigger `{trigger}`: {reason}")
             }
+            Self::Driver { asked, reason } => write!(f, "INRUSH_DRIVER is `{asked}`: {reason}"),
             Self::Io { what, error } => write!(f, "{what}: {error}"),
             Self::Died { what } => write!(f, "{what}; the server has stopped"),
         }
@@ -123,12 +131,13 @@ pub fn run(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> R
 }
 
 async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    let driver = build::choose_driver()?;
     let mut signals = Signals::listen()?;
     let _lock = build::lock_data_dir(&config.server.data_dir)?;
     let (admin, admin_listen) = socket::bind_admin(config.server.admin_listen).await?;
     let (ended_in, mut ended) = mpsc::unbounded_channel();
     let limits = Arc::new(limits);
-    let mut running = build::start(config, limits.clone(), ended_in)?;
+    let mut running = build::start(config, limits.clone(), driver, ended_in)?;
     let readiness = Arc::new(Readiness::default());
     let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
     let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
@@ -141,7 +150,7 @@ async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) 
         started(&Started { listen: running.listen, admin_listen, driver: running.driver });
         tokio::select! {
             () = signals.first() => {}
-            thread = ended.recv() => died = thread.and_then(Ended::into_death),
+            Some(thread) = ended.recv() => died = Some(running.lose(thread)),
         }
     }
     readiness.advance(ReadyState::Draining);

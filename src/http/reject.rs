@@ -107,6 +107,9 @@ problems! {
     /// RFC 8259 §9: our limit on nesting.
     JSON_TOO_DEEP = 400 "json_too_deep" keep "The JSON document is nested deeper than 1024 levels.";
 
+    /// A bug of ours.
+    INTERNAL = 500 "internal" keep "The server failed to handle this request; it is not the sender's fault.";
+
     // Ours: the sender may try again later.
     /// The event queue stayed full.
     QUEUE_FULL = 503 "queue_full" keep "The server is at its limit, try again later.";

@@ -1,5 +1,6 @@
 //! Accepting connections, and starting the supervised task of each.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::io::{self, Listener, Stream};
 
 /// How long accepting pauses when the process has no descriptor left. Connections wait in the backlog meanwhile.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Accepts that may fail while the backlog is drained, before it is given up.
+const DRAIN_FAILURES_MAX: u32 = 64;
 /// Connections over the limit that are told so at the same time; more are closed without a word.
 const TURNED_AWAY_MAX: usize = 256;
 
@@ -20,7 +23,7 @@ const TURNED_AWAY_MAX: usize = 256;
 pub(super) async fn accept_all(core: Rc<Core>, listener: Listener) {
     while !core.draining.get() {
         match listener.accept(&core.accept_interrupt).await {
-            Ok((stream, _)) => start(&core, stream),
+            Ok((stream, peer)) => start(&core, stream, peer),
             Err(error) if io::cancelled(&error) => {}
             Err(error) => {
                 core.metrics().accept_errors.add(1);
@@ -30,16 +33,16 @@ pub(super) async fn accept_all(core: Rc<Core>, listener: Listener) {
             }
         }
     }
-    loop {
+    let mut failures = 0;
+    while failures < DRAIN_FAILURES_MAX {
         match listener.accept_now() {
-            Ok(Some(stream)) => start(&core, stream),
+            Ok(Some((stream, peer))) => start(&core, stream, peer),
             Ok(None) => break,
-            Err(error) if is_exhaustion(&error) => {
-                core.metrics().accept_errors.add(1);
-                break;
-            }
             // The connection was gone before it was accepted; the next one may be there.
-            Err(_) => core.metrics().accept_errors.add(1),
+            Err(_) => {
+                core.metrics().accept_errors.add(1);
+                failures += 1;
+            }
         }
     }
     drop(listener);
@@ -51,7 +54,7 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-fn start(core: &Rc<Core>, stream: Stream) {
+fn start(core: &Rc<Core>, stream: Stream, peer: SocketAddr) {
     let open = core.connections.borrow().len();
     let too_many = open >= core.limits.connections_max;
     if too_many {
@@ -78,7 +81,7 @@ fn start(core: &Rc<Core>, stream: Stream) {
         if std::panic::AssertUnwindSafe(life).catch_unwind().await.is_err() {
             // The panic hook has printed where; the other connections go on.
             core.metrics().connections_panicked.add(1);
-            tracing::error!(connection = key, "a connection task panicked; only its connection is closed");
+            tracing::error!(%peer, "a connection task panicked; only its connection is closed");
         }
     });
 }

@@ -46,6 +46,16 @@ pub struct Refusal {
 pub fn admit(webhooks: &Webhooks, head: &Head, bytes: &[u8]) -> Result<Admitted, Refusal> {
     let refuse =
         |problem: &'static Problem, cors_origin| Err(Refusal { reject: problem.into(), cors_origin });
+    if head.method == Method::Options && head.path.of(bytes) == b"*" {
+        // RFC 9110 §9.3.7: a question about the server as a whole.
+        return Ok(Admitted {
+            suffix: head.path,
+            webhook: 0,
+            cors_origin: None,
+            asks: Asks::Options,
+            body_bytes_max: 0,
+        });
+    }
     let Some((index, id_end)) = webhooks.find(head.path.of(bytes)) else {
         return refuse(&reject::UNKNOWN_WEBHOOK, None);
     };

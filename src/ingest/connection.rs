@@ -29,6 +29,8 @@ const COPY_BYTES_MAX: usize = 8 * 1024;
 const ANSWERS_BYTES_MAX: usize = 32 * 1024;
 /// Bodies up to this size are judged on the core.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a connection reads before the others of its core get their turn.
+const TURN_BYTES_MAX: usize = 64 * 1024;
 /// A refused body up to this size is read and dropped, so that the connection may go on.
 const SKIP_BYTES_MAX: u64 = 64 * 1024;
 /// The largest head, see [`crate::http::head`]; a read buffer grows to it when needed.
@@ -43,6 +45,8 @@ pub(super) struct Connection<'c, T: Transport> {
     input: Option<Buf>,
     start: usize,
     reader: HeadReader,
+    /// Bytes read since the connection last gave way to others.
+    read_in_turn: usize,
     /// Bytes of a refused body that are still to be dropped.
     skip: u64,
     answers: Vec<u8>,
@@ -110,6 +114,7 @@ impl<'c, T: Transport> Connection<'c, T> {
             input: None,
             start: 0,
             reader: HeadReader::default(),
+            read_in_turn: 0,
             skip: 0,
             answers: core.take_answers(),
             cors_origin: Vec::new(),
@@ -276,14 +281,24 @@ impl<T: Transport> Drop for Connection<'_, T> {
 
 #[inline]
 fn judge_inline(slot: &mut Slot, core: &Core) -> Result<(), Reject> {
-    let mut charged = 0;
-    let verdict = judge(slot, &mut core.parser.borrow_mut(), |bytes| {
+    let mut charge = ParseCharge { core, bytes: 0 };
+    judge(slot, &mut core.parser.borrow_mut(), |bytes| {
         let fits = core.pool.charge(bytes).is_ok();
-        charged = if fits { bytes } else { 0 };
+        charge.bytes = if fits { bytes } else { 0 };
         fits
-    });
-    if charged > 0 {
-        core.pool.uncharge(charged);
+    })
+}
+
+/// What a parse was charged, given back even if it panics.
+struct ParseCharge<'c> {
+    core: &'c Core,
+    bytes: usize,
+}
+
+impl Drop for ParseCharge<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.core.pool.uncharge(self.bytes);
+        }
     }
-    verdict
 }

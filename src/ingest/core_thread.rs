@@ -103,10 +103,12 @@ pub(super) struct Core {
     slots_made: Cell<usize>,
     handles_max: usize,
     /// Connections that wait for room in a queue or for a handle.
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Slab<Waker>>,
     turn: RefCell<Option<Waker>>,
     turn_wanted: Cell<bool>,
     last_knock_ns: Cell<u64>,
+    /// Wakes [`sweep_deadlines`] when no timer would.
+    sweeper: RefCell<Option<Waker>>,
     /// Wakes [`knock_late`], when it waits for a knock that is held back.
     late_knock: RefCell<Option<Waker>>,
     answers: RefCell<Vec<Vec<u8>>>,
@@ -137,6 +139,7 @@ pub fn run(parts: CoreParts, up: impl FnOnce()) -> std::io::Result<()> {
         let listener = Listener::new(listener, driver)?;
         let rope = BellRope::new(rope, driver)?;
         let core = Rc::new(core);
+        let _fate = Fate(core.clone());
         core.background(accept::accept_all(core.clone(), listener));
         core.background(answer_bell(core.clone(), rope));
         core.background(sweep_deadlines(core.clone()));
@@ -167,6 +170,7 @@ impl Core {
             turn: RefCell::new(None),
             turn_wanted: Cell::new(false),
             last_knock_ns: Cell::new(0),
+            sweeper: RefCell::new(None),
             late_knock: RefCell::new(None),
             answers: RefCell::default(),
             now_ms: Cell::new(0),
@@ -289,14 +293,17 @@ impl Core {
         })
     }
 
-    /// Takes in the handles that workers sent home.
-    fn collect_home(&self) {
+    /// Takes in the handles that workers sent home. Returns how many came.
+    fn collect_home(&self) -> usize {
         let mut outboxes = self.outboxes.borrow_mut();
+        let mut came = 0;
         for outbox in outboxes.iter_mut() {
             while let Some(slot) = outbox.pop_home() {
                 self.put_slot(slot);
+                came += 1;
             }
         }
+        came
     }
 
     /// An empty vector for answers, with its old allocation.
@@ -337,22 +344,26 @@ impl Core {
         Ok(id)
     }
 
-    /// Waits until handles come home or a verdict is in; may return early. The caller looks again.
+    /// Waits until handles come home or the connection is interrupted; may return early. The caller looks again.
     pub async fn wait_for_home(&self, watch: &Watch) {
-        let mut waited = false;
+        let mut place = Place { core: self, key: None };
         std::future::poll_fn(|cx| {
-            if waited || watch.is_interrupted() {
+            if place.key.is_some() || watch.is_interrupted() {
                 return Poll::Ready(());
             }
-            waited = true;
-            self.waiting.borrow_mut().push(cx.waker().clone());
+            place.key = Some(self.waiting.borrow_mut().insert(cx.waker().clone()));
             *watch.waker.borrow_mut() = Some(cx.waker().clone());
             self.bell.want();
-            // What came home before the bell was armed would ring it no more.
-            self.collect_home();
-            Poll::Pending
+            // What came home before the bell was armed rings it no more.
+            if self.collect_home() > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    fn wake_waiting(&self) {
+        for (_, waker) in self.waiting.borrow().iter() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Sends a large body to a judge.
@@ -401,7 +412,17 @@ impl Core {
                 waker.wake();
             }
         }
-        self.yielded.wake_all();
+        if !self.yielded.is_empty() {
+            // With a task always ready the runtime never parks, and its timers stand still: the sweep that could
+            // end that task must come from here.
+            let now_ms = self.started.elapsed().as_millis() as u64;
+            if now_ms.saturating_sub(self.now_ms.get()) >= TICK.as_millis() as u64
+                && let Some(waker) = self.sweeper.borrow_mut().take()
+            {
+                waker.wake();
+            }
+            self.yielded.wake_all();
+        }
     }
 
     fn knock(&self) {
@@ -440,10 +461,27 @@ impl Core {
         }
     }
 
+    /// Waits for the next sweep: for the timer, or for a turn that says it is late.
+    async fn tick(&self) {
+        let mut timer = std::pin::pin!(io::sleep(TICK));
+        let mut waited = false;
+        std::future::poll_fn(|cx| {
+            let woken_by_turn = waited && self.sweeper.borrow().is_none();
+            waited = true;
+            if woken_by_turn || timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            *self.sweeper.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        self.sweeper.borrow_mut().take();
+    }
+
     fn end_all(&self) {
         self.ending.set(true);
         for (_, watch) in self.connections.borrow().iter() {
-            if watch.phase() != Phase::Verdict {
+            if !matches!(watch.phase(), Phase::Verdict | Phase::Ended) {
                 watch.interrupt(Cause::Expired);
             }
         }
@@ -455,14 +493,46 @@ impl Core {
     }
 }
 
+/// What becomes of a core whose thread panics. The kernel may still write into buffers of running operations, so
+/// they must not be freed: everything the core holds is leaked. But its queues are closed, so that the workers and
+/// the server see that it is gone.
+struct Fate(Rc<Core>);
+
+impl Drop for Fate {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Ok(mut outboxes) = self.0.outboxes.try_borrow_mut() {
+                outboxes.clear();
+            }
+            std::mem::forget(self.0.clone());
+        }
+    }
+}
+
+/// A connection's place among those that wait for handles, left however its wait ends.
+struct Place<'a> {
+    core: &'a Core,
+    key: Option<usize>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.core.waiting.borrow_mut().remove(key);
+        }
+    }
+}
+
 /// Wakes what waits for other threads.
 async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
     let mut scratch = vec![0; 64];
     while !core.has_drained() {
-        let (open, back) = rope.rung(scratch).await;
+        let (result, back) = rope.rung(scratch).await;
         scratch = back;
-        if !open {
-            break;
+        if let Err(error) = result {
+            // The core keeps a ringer itself, so the bell cannot be closed: without it no verdict would be seen.
+            tracing::error!(%error, "a core cannot hear its bell; trying again");
+            io::sleep(TICK).await;
         }
         core.collect_home();
         for judged in core.bench.take() {
@@ -473,7 +543,7 @@ async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
                 watch.wake();
             }
         }
-        core.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        core.wake_waiting();
         if core.control.draining.load(Ordering::Acquire) && !core.draining.get() {
             core.begin_drain();
         }
@@ -505,9 +575,14 @@ async fn sweep_deadlines(core: Rc<Core>) {
     let mut watches: Vec<Rc<Watch>> = Vec::new();
     let mut last_pool_sweep_ms = 0;
     while !core.has_drained() {
-        io::sleep(TICK).await;
+        core.tick().await;
         let now_ms = core.started.elapsed().as_millis() as u64;
         core.now_ms.set(now_ms);
+        core.read_clock();
+        if core.is_ending() {
+            // Once is not enough: a connection may have been between two waits.
+            core.end_all();
+        }
         watches.extend(core.connections.borrow().iter().map(|(_, watch)| watch.clone()));
         for (index, watch) in watches.drain(..).enumerate() {
             if watch.sweep(now_ms, &core.limits) {
@@ -517,7 +592,9 @@ async fn sweep_deadlines(core: Rc<Core>) {
                 core.yield_turn().await;
             }
         }
-        core.collect_home();
+        if core.collect_home() > 0 {
+            core.wake_waiting();
+        }
         if now_ms - last_pool_sweep_ms >= 1000 {
             last_pool_sweep_ms = now_ms;
             core.pool.sweep();

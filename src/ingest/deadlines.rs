@@ -1,8 +1,8 @@
 //! Deadlines of connections: one sweep per core instead of a timer per read.
 //!
 //! Every connection keeps a small record of what it waits for and since when, in the core's own coarse time: the
-//! tick of the last sweep, so that the hot path reads no clock. A deadline may therefore be late by up to one
-//! [`TICK`], never early.
+//! tick of the last sweep, so that the hot path reads no clock. That time lags by up to one [`TICK`], so a whole tick is
+//! added to every limit: a deadline may come late by up to two ticks, never early.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -88,12 +88,13 @@ impl Watch {
         })
     }
 
-    /// Starts to wait for `phase`. A head that is already being waited for keeps its start: its deadline is in total.
+    /// Starts to wait for `phase`. A head, or a refused rest, that is already being waited for keeps its start: these
+    /// deadlines are in total, and a peer that sends a byte now and then does not move them.
     #[inline]
     pub fn wait_for(&self, phase: Phase, now_ms: u64) {
         // An interrupt that came too late for what was waited for before says nothing about this.
         self.cause.set(None);
-        if phase == Phase::Head && self.phase.get() == Phase::Head {
+        if phase == self.phase.get() && matches!(phase, Phase::Head | Phase::Linger) {
             return;
         }
         self.phase.set(phase);
@@ -131,6 +132,9 @@ impl Watch {
 
     /// Ends what the connection waits for.
     pub fn interrupt(&self, cause: Cause) {
+        if cause == Cause::GiveBuffer && self.cause.get().is_some() {
+            return;
+        }
         self.cause.set(Some(cause));
         if self.phase.get() == Phase::Answer {
             return self.breaker.sever();
@@ -148,13 +152,11 @@ impl Watch {
 
     /// What the sweep at `now_ms` does to this connection.
     fn due(&self, now_ms: u64, limits: &Limits) -> Option<Cause> {
-        let waited_ms = now_ms.saturating_sub(self.since_ms.get());
+        let waited_ms = now_ms.saturating_sub(self.since_ms.get() + TICK.as_millis() as u64);
         let expired = match self.phase.get() {
             Phase::Idle if waited_ms >= limits.idle_timeout_ms => true,
             // A whole tick without a byte: the first sweep after the read began may come at once.
-            Phase::Idle if self.holds_buffer.get() && waited_ms > TICK.as_millis() as u64 => {
-                return Some(Cause::GiveBuffer);
-            }
+            Phase::Idle if self.holds_buffer.get() && waited_ms > 0 => return Some(Cause::GiveBuffer),
             Phase::Idle | Phase::Verdict | Phase::Ended => false,
             Phase::Head => waited_ms > limits.head_read_timeout_ms,
             Phase::Body(length) => self.body_is_late(length, waited_ms, limits),

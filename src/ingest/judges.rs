@@ -4,6 +4,7 @@
 //! at 220 ms). Its slot moves to a judge and back by handle; the core is rung when the verdict is in.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -132,12 +133,18 @@ fn judge_all(docket: &Docket, budget: &Budget) {
     let mut parser = Parser::new();
     while let Some(Case { mut slot, connection, bench }) = next_case(docket) {
         let start = Instant::now();
-        let mut charge = None;
-        let verdict = judge(&mut slot, &mut parser, |bytes| {
-            charge = budget.charge(bytes as u64).ok();
-            charge.is_some()
+        let verdict = catch_unwind(AssertUnwindSafe(|| {
+            let mut charge = None;
+            judge(&mut slot, &mut parser, |bytes| {
+                charge = budget.charge(bytes as u64).ok();
+                charge.is_some()
+            })
+        }));
+        let verdict = verdict.unwrap_or_else(|_| {
+            // A bug of ours, which the panic hook has reported: the sender is told, and the judge goes on.
+            parser = Parser::new();
+            Err((&reject::INTERNAL).into())
         });
-        drop(charge);
         let took_ns = start.elapsed().as_nanos() as u64;
         locked(&bench.judged).push(Judged { slot, connection, verdict, took_ns });
         bench.bell.ring();

@@ -73,6 +73,10 @@ impl Transport for Peer {
         Ok(())
     }
 
+    fn has_bytes(&self) -> bool {
+        !self.piece.is_empty() || self.pieces.len() > 0
+    }
+
     fn shutdown_write(&mut self) {}
 }
 

@@ -16,6 +16,9 @@ pub(super) trait Transport {
     /// Waits until there is something to read.
     async fn readable(&self) -> io::Result<()>;
 
+    /// Whether a read would find bytes at once.
+    fn has_bytes(&self) -> bool;
+
     /// Ends the sending side.
     fn shutdown_write(&mut self);
 }
@@ -33,6 +36,10 @@ impl Transport for Stream {
 
     async fn readable(&self) -> io::Result<()> {
         Stream::readable(self).await
+    }
+
+    fn has_bytes(&self) -> bool {
+        Stream::has_bytes(self)
     }
 
     fn shutdown_write(&mut self) {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +45,14 @@ impl File {
     /// Opens `path` for appending; makes it, readable by its owner only, if it is not there.
     pub(super) fn open(path: &Path, files: &Files) -> Result<Self, NodeError> {
         let open = || -> io::Result<Arc<Mutex<Appended>>> {
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+            // Without O_NONBLOCK, opening a FIFO would wait for a reader and hold up the start for ever.
+            let mut options = OpenOptions::new();
+            let file =
+                options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
+            let kind = file.metadata()?.file_type();
+            if !kind.is_file() && !kind.is_char_device() {
+                return Err(io::Error::other("it is neither a regular file nor a character device"));
+            }
             let path = path.canonicalize()?;
             let mut open = locked(&files.open);
             let shared =

@@ -32,24 +32,6 @@ pub(super) enum Ended {
     Worker(usize, Result<(), String>),
 }
 
-impl Ended {
-    /// What to say of a thread that should not have ended.
-    pub fn into_death(self) -> Option<String> {
-        match self {
-            Ended::Up => None,
-            Ended::Core(index, end) => Some(death("core", index, end)),
-            Ended::Worker(index, end) => Some(death("worker", index, end)),
-        }
-    }
-}
-
-fn death(kind: &str, index: usize, end: Result<(), String>) -> String {
-    match end {
-        Ok(()) => format!("{kind} {index} ended by itself"),
-        Err(reason) => format!("{kind} {index} died: {reason}"),
-    }
-}
-
 /// The running server.
 pub(super) struct Running {
     pub listen: SocketAddr,
@@ -68,32 +50,37 @@ impl Running {
         for _ in 0..self.cores_left {
             match ended.recv().await {
                 Some(Ended::Up) => {}
-                Some(other) => {
-                    match other {
-                        Ended::Core(..) => self.cores_left -= 1,
-                        _ => self.workers_left -= 1,
-                    }
-                    return other.into_death();
-                }
+                Some(other) => return Some(self.lose(other)),
                 None => return Some("every thread died".into()),
             }
         }
         None
     }
 
-    /// Counts a thread that ended. Returns what to say if it died.
-    pub fn note(&mut self, ended: Ended) -> Option<String> {
-        match ended {
-            Ended::Up => None,
+    /// Counts a thread that should not have ended, and says so.
+    pub fn lose(&mut self, ended: Ended) -> String {
+        let (kind, index, end) = match ended {
+            Ended::Up => return "a core came up twice".into(),
             Ended::Core(index, end) => {
                 self.cores_left -= 1;
-                end.is_err().then(|| death("core", index, end))
+                ("core", index, end)
             }
             Ended::Worker(index, end) => {
                 self.workers_left -= 1;
-                end.is_err().then(|| death("worker", index, end))
+                ("worker", index, end)
             }
+        };
+        match end {
+            Ok(()) => format!("{kind} {index} ended by itself"),
+            Err(reason) => format!("{kind} {index} died: {reason}"),
         }
+    }
+
+    /// Counts a thread that ended while draining. Returns what to say if it died.
+    pub fn note(&mut self, ended: Ended) -> Option<String> {
+        let died = matches!(ended, Ended::Core(_, Err(_)) | Ended::Worker(_, Err(_)));
+        let said = self.lose(ended);
+        died.then_some(said)
     }
 
     /// Asks every core to finish.
@@ -139,9 +126,9 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> Result<File, ServeError> {
 pub(super) fn start(
     config: &Config,
     limits: Arc<Limits>,
+    driver: Driver,
     ended: mpsc::UnboundedSender<Ended>,
 ) -> Result<Running, ServeError> {
-    let driver = choose_driver()?;
     raise_descriptor_limit(limits.descriptors_max() as u64);
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
@@ -274,18 +261,18 @@ fn webhook_triggers(config: &Config, files: &Files) -> Result<Vec<WebhookTrigger
     config.webhooks.iter().map(webhook).collect()
 }
 
-fn choose_driver() -> Result<Driver, ServeError> {
-    let refused = |error: &str| ServeError::io("INRUSH_DRIVER", std::io::Error::other(error.to_owned()));
-    match std::env::var("INRUSH_DRIVER").as_deref() {
-        Err(_) | Ok("" | "auto") => Ok(Driver::probe()),
-        Ok("epoll") => Ok(Driver::Epoll),
-        Ok("io_uring" | "uring") => match Driver::probe() {
-            Driver::IoUring => Ok(Driver::IoUring),
-            Driver::Epoll => {
-                Err(refused("this kernel, or the policy of this container, refuses io_uring; use epoll"))
-            }
-        },
-        Ok(_) => Err(refused("is neither io_uring nor epoll nor auto")),
+/// The driver that `INRUSH_DRIVER` asks for, or the best there is.
+pub(super) fn choose_driver() -> Result<Driver, ServeError> {
+    let asked = std::env::var("INRUSH_DRIVER").unwrap_or_default();
+    let refused = |reason| Err(ServeError::Driver { asked: asked.clone(), reason });
+    match asked.as_str() {
+        "" | "auto" => Ok(Driver::probe()),
+        "epoll" => Ok(Driver::Epoll),
+        "io_uring" | "uring" if Driver::probe() == Driver::IoUring => Ok(Driver::IoUring),
+        "io_uring" | "uring" => {
+            refused("this kernel, or the policy of this container, refuses io_uring; use epoll")
+        }
+        _ => refused("use io_uring, epoll or auto"),
     }
 }
 

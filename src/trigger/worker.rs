@@ -88,6 +88,7 @@ impl Worker {
     /// Runs the triggers of at most [`BATCH_EVENTS_MAX`] events, from the queues in turn.
     fn run_batch(&mut self) -> usize {
         let mut taken = 0;
+        self.metrics().queue_depth.set(self.inboxes.iter().map(Inbox::depth).sum::<usize>() as u64);
         let share = BATCH_EVENTS_MAX.div_ceil(self.inboxes.len().max(1));
         for queue in 0..self.inboxes.len() {
             let before = taken;
@@ -97,7 +98,11 @@ impl Worker {
                 if let Some(pushed) = slot.pushed_at_ns {
                     self.metrics().queue_wait.record(clock_ns().saturating_sub(pushed));
                 }
+                let timed = slot.pushed_at_ns.map(|_| clock_ns());
                 self.run_event(&slot);
+                if let Some(start) = timed {
+                    self.metrics().node_time.record(clock_ns().saturating_sub(start));
+                }
                 self.inboxes[queue].send_home(slot);
             }
             if taken > before {
@@ -136,11 +141,19 @@ impl Worker {
         }
     }
 
-    fn failed(&mut self, slot: &Slot, error: &NodeError) {
+    /// Counts a failure, and says whether it is to be logged.
+    fn count_failure(&mut self) -> bool {
         self.metrics().node_failures.add(1);
         let now = Instant::now();
-        if self.last_failure_logged.is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL) {
+        let log = self.last_failure_logged.is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL);
+        if log {
             self.last_failure_logged = Some(now);
+        }
+        log
+    }
+
+    fn failed(&mut self, slot: &Slot, error: &NodeError) {
+        if self.count_failure() {
             tracing::error!(event = %slot.id, webhook = %self.webhooks[slot.webhook as usize].webhook, "{error}");
         }
     }
@@ -163,8 +176,9 @@ impl Worker {
         }
         self.metrics().discarded.add(discarded);
         for error in failures {
-            self.metrics().node_failures.add(1);
-            tracing::error!("{error}; the lines held back are lost");
+            if self.count_failure() {
+                tracing::error!("{error}; the lines held back are lost");
+            }
         }
     }
 

@@ -38,11 +38,13 @@ impl<T: Transport> Connection<'_, T> {
 
     /// Refuses what cannot be read as a request.
     pub(super) fn refuse_connection(&mut self, reject: Reject) {
+        // RFC 9110 §9.3.2: an answer to HEAD has no body, however little of the request was understood.
+        let head_only = self.head_bytes().starts_with(b"HEAD ");
         // Before the version is known, the answer is one that every version understands.
         let owed = Owed { version: Version::Http11, keep_alive: false };
         self.cors_origin.clear();
         self.unread = true;
-        self.answer_problem(&reject, &owed, false);
+        self.answer_problem(&reject, &owed, head_only);
     }
 
     /// Refuses the request at `start` on its head, and steps over it.
@@ -89,8 +91,9 @@ impl<T: Transport> Connection<'_, T> {
     #[inline]
     pub(super) fn end_after(&mut self, close: bool) {
         self.closing = close;
-        // What was pipelined behind the last answer is never served, but its sender must not be reset for it.
-        self.unread |= close && !self.head_bytes().is_empty();
+        // Whatever the peer still sends, pipelined or the rest of a body, is never served, but a close with it unread
+        // would be a reset, which may overtake the answer.
+        self.unread |= close;
     }
 
     pub(super) fn head_bytes(&self) -> &[u8] {

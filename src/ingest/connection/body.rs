@@ -103,6 +103,7 @@ impl<T: Transport> Connection<'_, T> {
         let mut decoder = ChunkedDecoder::new(body_bytes_max);
         let largest = buf.len() + body_bytes_max as usize;
         self.watch.wait_for(Phase::Body(None), self.core.now_ms());
+        self.watch.received(self.head_bytes().len());
         loop {
             loop {
                 let step = decoder.decode(self.head_bytes());
@@ -152,6 +153,7 @@ impl<T: Transport> Connection<'_, T> {
                     self.watch.received(bytes);
                     self.core.metrics().bytes_read.add(bytes as u64);
                     self.core.read_clock();
+                    self.give_way(bytes).await;
                     return (Ok(()), buf);
                 }
                 Err(error) if io::cancelled(&error) => match self.watch.take_cause() {

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::{Connection, HEAD_BYTES_MAX, Owed, Transport};
+use super::{Connection, HEAD_BYTES_MAX, Owed, TURN_BYTES_MAX, Transport};
 use crate::buffer::READ_BYTES;
 use crate::event::Slot;
 use crate::http::{Problem, Reject, reject};
@@ -71,10 +71,13 @@ impl<T: Transport> Connection<'_, T> {
     /// Reads more. `false`: the connection ends.
     pub(super) async fn fill(&mut self) -> bool {
         self.make_room();
+        if self.closing {
+            return true;
+        }
         loop {
             let Some(input) = self.input.take() else { return false };
             let between_requests = input.is_empty() && self.skip == 0;
-            if between_requests && self.core.draining.get() {
+            if between_requests && self.core.draining.get() && !self.has_more_to_read() {
                 self.input = Some(input);
                 return false;
             }
@@ -93,6 +96,7 @@ impl<T: Transport> Connection<'_, T> {
                 Ok(bytes) => {
                     self.core.read_clock();
                     self.core.metrics().bytes_read.add(bytes as u64);
+                    self.give_way(bytes).await;
                     return true;
                 }
                 Err(error) if io::cancelled(&error) => match self.watch.take_cause() {
@@ -111,6 +115,22 @@ impl<T: Transport> Connection<'_, T> {
                 },
                 Err(_) => return false,
             }
+        }
+    }
+
+    /// Whether bytes of another request have arrived already. A connection that is being drained reads these, so that
+    /// what the backlog held, or crossed with the drain, is answered and not reset.
+    fn has_more_to_read(&self) -> bool {
+        self.stream.has_bytes()
+    }
+
+    /// Lets the other connections of this core run when this one has read its share. On the epoll driver a read
+    /// returns at once as long as there is data, so nothing else would.
+    pub(super) async fn give_way(&mut self, bytes: usize) {
+        self.read_in_turn += bytes;
+        if self.read_in_turn >= TURN_BYTES_MAX {
+            self.read_in_turn = 0;
+            self.core.yield_turn().await;
         }
     }
 
@@ -155,6 +175,9 @@ impl<T: Transport> Connection<'_, T> {
 
     /// Gives everything back that a silent connection does not need, and waits for the next byte.
     pub(super) async fn rest(&mut self) -> bool {
+        if self.core.draining.get() {
+            return false;
+        }
         if let Some(input) = self.input.take() {
             self.core.pool.put(input);
         }
@@ -201,7 +224,10 @@ impl<T: Transport> Connection<'_, T> {
             let (result, input) = self.stream.read(input, READ_BYTES, &self.watch.interrupt).await;
             self.input = Some(input);
             match result {
-                Ok(bytes) if bytes > 0 => dropped += bytes as u64,
+                Ok(bytes) if bytes > 0 => {
+                    dropped += bytes as u64;
+                    self.give_way(bytes).await;
+                }
                 Err(error) if io::cancelled(&error) && self.watch.take_cause() != Some(Cause::Expired) => {}
                 _ => break,
             }
