@@ -11,7 +11,7 @@ pub const READ_BYTES: usize = 32 * 1024;
 pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// Capacities of the small classes, spare bytes included.
-pub(super) const SMALL: [usize; 4] = [1024, 4 * 1024, 12 * 1024, READ_BYTES];
+pub(super) const SMALL: [usize; 5] = [512, 1024, 4 * 1024, 12 * 1024, READ_BYTES];
 
 /// From here on a buffer is a mapping of its own.
 const LARGE_FROM: usize = 64 * 1024;

@@ -94,6 +94,8 @@ pub(super) struct Core {
     pub draining: Cell<bool>,
     pub accept_interrupt: Interrupt,
     pub accepting: Cell<bool>,
+    /// Whether a read may be done the moment it is asked for, without a turn in between.
+    pub reads_at_once: bool,
     index: usize,
     ids: RefCell<EventIds>,
     outboxes: RefCell<Vec<Outbox>>,
@@ -160,6 +162,7 @@ impl Core {
             draining: Cell::new(false),
             accept_interrupt: Interrupt::default(),
             accepting: Cell::new(true),
+            reads_at_once: parts.driver == Driver::Epoll,
             index: parts.index,
             ids: RefCell::new(EventIds::new(parts.seed)),
             outboxes: RefCell::new(parts.outboxes),

@@ -59,7 +59,7 @@ fn growing_over_the_budget_leaves_the_buffer_as_it_was() {
 fn a_buffer_dropped_elsewhere_comes_home() {
     let (pool, budget) = pool(1 << 30);
     let mut addresses = Vec::new();
-    for _ in 0..RUN_BYTES / 1024 {
+    for _ in 0..RUN_BYTES / SMALL[0] {
         let mut buf = pool.take(10).unwrap();
         addresses.push(buf.as_mut_ptr() as usize);
         std::thread::spawn(move || drop(buf)).join().unwrap();

@@ -126,7 +126,11 @@ impl<T: Transport> Connection<'_, T> {
 
     /// Lets the other connections of this core run when this one has read its share. On the epoll driver a read
     /// returns at once as long as there is data, so nothing else would.
+    #[inline]
     pub(super) async fn give_way(&mut self, bytes: usize) {
+        if !self.core.reads_at_once {
+            return;
+        }
         self.read_in_turn += bytes;
         if self.read_in_turn >= TURN_BYTES_MAX {
             self.read_in_turn = 0;
