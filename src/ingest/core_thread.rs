@@ -1,5 +1,7 @@
 //! What the tasks of one core share, and the life of the core's thread.
 
+mod background;
+
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 
-use super::deadlines::{Cause, Phase, SWEEP_CONNECTIONS_MAX, TICK, Watch};
+use super::deadlines::{Cause, Phase, TICK, Watch};
 use super::judges::{Bench, Case, Judges};
 use super::{Webhooks, accept};
 use crate::buffer::{Budget, Buf, OverBudget, Pool};
@@ -109,9 +111,9 @@ pub(super) struct Core {
     turn: RefCell<Option<Waker>>,
     turn_wanted: Cell<bool>,
     last_knock_ns: Cell<u64>,
-    /// Wakes [`sweep_deadlines`] when no timer would.
+    /// Wakes [`background::sweep_deadlines`] when no timer would.
     sweeper: RefCell<Option<Waker>>,
-    /// Wakes [`knock_late`], when it waits for a knock that is held back.
+    /// Wakes [`background::knock_late`], when it waits for a knock that is held back.
     late_knock: RefCell<Option<Waker>>,
     answers: RefCell<Vec<Vec<u8>>>,
     now_ms: Cell<u64>,
@@ -143,9 +145,9 @@ pub fn run(parts: CoreParts, up: impl FnOnce()) -> std::io::Result<()> {
         let core = Rc::new(core);
         let _fate = Fate(core.clone());
         core.background(accept::accept_all(core.clone(), listener));
-        core.background(answer_bell(core.clone(), rope));
-        core.background(sweep_deadlines(core.clone()));
-        core.background(knock_late(core.clone()));
+        core.background(background::answer_bell(core.clone(), rope));
+        core.background(background::sweep_deadlines(core.clone()));
+        core.background(background::knock_late(core.clone()));
         up();
         core.turn_until_done().await;
         Ok(())
@@ -464,23 +466,6 @@ impl Core {
         }
     }
 
-    /// Waits for the next sweep: for the timer, or for a turn that says it is late.
-    async fn tick(&self) {
-        let mut timer = std::pin::pin!(io::sleep(TICK));
-        let mut waited = false;
-        std::future::poll_fn(|cx| {
-            let woken_by_turn = waited && self.sweeper.borrow().is_none();
-            waited = true;
-            if woken_by_turn || timer.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            *self.sweeper.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        self.sweeper.borrow_mut().take();
-    }
-
     fn end_all(&self) {
         self.ending.set(true);
         for (_, watch) in self.connections.borrow().iter() {
@@ -522,87 +507,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.core.waiting.borrow_mut().remove(key);
-        }
-    }
-}
-
-/// Wakes what waits for other threads.
-async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
-    let mut scratch = vec![0; 64];
-    while !core.has_drained() {
-        let (result, back) = rope.rung(scratch).await;
-        scratch = back;
-        if let Err(error) = result {
-            // The core keeps a ringer itself, so the bell cannot be closed: without it no verdict would be seen.
-            tracing::error!(%error, "a core cannot hear its bell; trying again");
-            io::sleep(TICK).await;
-        }
-        core.collect_home();
-        for judged in core.bench.take() {
-            core.metrics().parse_time.record(judged.took_ns);
-            let watch = core.connections.borrow().get(judged.connection).cloned();
-            if let Some(watch) = watch {
-                *watch.verdict.borrow_mut() = Some((judged.slot, judged.verdict));
-                watch.wake();
-            }
-        }
-        core.wake_waiting();
-        if core.control.draining.load(Ordering::Acquire) && !core.draining.get() {
-            core.begin_drain();
-        }
-        if core.control.ending.load(Ordering::Acquire) && !core.ending.get() {
-            core.end_all();
-        }
-    }
-}
-
-/// Makes up for knocks that were held back, should no turn come that does.
-async fn knock_late(core: Rc<Core>) {
-    while !core.has_drained() {
-        let mut held_back = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut held_back, true) || core.has_drained() {
-                return Poll::Ready(());
-            }
-            *core.late_knock.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        io::sleep(LATE_KNOCK).await;
-        core.knock();
-    }
-}
-
-/// The one timer of a core.
-async fn sweep_deadlines(core: Rc<Core>) {
-    let mut watches: Vec<Rc<Watch>> = Vec::new();
-    let mut last_pool_sweep_ms = 0;
-    while !core.has_drained() {
-        core.tick().await;
-        let now_ms = core.started.elapsed().as_millis() as u64;
-        core.now_ms.set(now_ms);
-        core.read_clock();
-        if core.is_ending() {
-            // Once is not enough: a connection may have been between two waits.
-            core.end_all();
-        }
-        watches.extend(core.connections.borrow().iter().map(|(_, watch)| watch.clone()));
-        for (index, watch) in watches.drain(..).enumerate() {
-            if watch.sweep(now_ms, &core.limits) {
-                core.metrics().deadlines_expired.add(1);
-            }
-            if index % SWEEP_CONNECTIONS_MAX == SWEEP_CONNECTIONS_MAX - 1 {
-                core.yield_turn().await;
-            }
-        }
-        if core.collect_home() > 0 {
-            core.wake_waiting();
-        }
-        if now_ms - last_pool_sweep_ms >= 1000 {
-            last_pool_sweep_ms = now_ms;
-            core.pool.sweep();
-            core.metrics().budget_leased_bytes.set(core.pool.leased_bytes());
-            core.metrics().pool_bytes.set(core.pool.mapped_bytes());
         }
     }
 }
