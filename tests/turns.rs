@@ -10,7 +10,7 @@ use support::server::OPEN;
 use support::{DRIVERS, Server, Setup};
 
 fn signal(server: &Server, name: &str) {
-    let sent = Command::new("kill").args([name, &server.pid().to_string()]).status().unwrap();
+    let sent = Command::new("kill").args([name, &server.pid().to_string()]).status().expect("run kill");
     assert!(sent.success(), "kill {name}");
 }
 

@@ -17,6 +17,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         write_first(&options.path())?;
     }
     let (config, limits) = options.load()?;
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     server::run(&config, limits.clone(), |started| {
         say(format_args!("{}", greeting(&config, &limits, started)));
     })?;
