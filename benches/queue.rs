@@ -20,10 +20,12 @@ fn ends() -> (Outbox, Inbox) {
     pair(EVENTS_MAX, EVENTS_MAX, Arc::new(Door::default()), Arc::new(HomeBell::new(|| {})))
 }
 
+#[allow(clippy::vec_box)] // the box is what crosses
 fn handles(count: usize) -> Vec<Box<Slot>> {
     (0..count).map(|_| Box::new(Slot::new())).collect()
 }
 
+#[allow(clippy::vec_box)]
 fn push_all(outbox: &mut Outbox, handles: &mut Vec<Box<Slot>>) {
     for slot in handles.drain(..) {
         assert!(outbox.push(black_box(slot)).is_ok());
