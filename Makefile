@@ -3,6 +3,8 @@
 #   make test                      everything, on a fresh Debian 12 with Rust, a C compiler and root's apt-get
 #   make lint | deny | unit | clients | benches-once | smoke
 #   make fuzz [SECONDS=10]         every fuzz target for SECONDS; one: make fuzz TARGETS=head
+#   make loom                      the wake-up protocol of the queue, every interleaving
+#   make asan                      the tests around the unsafe code under AddressSanitizer, see docs/sanitizers.md
 #   make fuzz-long                 every fuzz target for ten minutes
 #   make loadtest SCENARIO=steady  a k6 scenario against a server of its own, see loadtest/README.md
 #   make advisories                known vulnerabilities of our dependencies (needs the RustSec database: a network)
@@ -11,7 +13,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: all test tools lint deny advisories unit clients benches-once fuzz fuzz-build fuzz-long smoke loadtest
+.PHONY: all test tools lint deny advisories unit clients benches-once loom asan fuzz fuzz-build fuzz-long smoke loadtest
 
 BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TOOLS := $(BUILT)/tools
@@ -25,7 +27,7 @@ all:
 	cargo build --release --locked
 
 # Tests come last: what they say is what the run says.
-test: tools lint deny benches-once fuzz smoke clients unit
+test: tools lint deny benches-once loom fuzz smoke clients unit
 
 tools:
 	@.ci/tools "$(TOOLS)"
@@ -33,6 +35,7 @@ tools:
 lint:
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path loom/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --lib --quiet
 
@@ -60,6 +63,13 @@ clients: tools
 # Each bench once, as a test of itself, without measuring.
 benches-once:
 	cargo test --locked --benches
+
+loom:
+	cargo test --locked --manifest-path loom/Cargo.toml --target-dir "$(BUILT)/loom"
+
+asan:
+	RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR="$(BUILT)/asan" $(if $(NIGHTLY),,RUSTC_BOOTSTRAP=1 )cargo $(NIGHTLY) test \
+	    --locked --target x86_64-unknown-linux-gnu --lib -- queue buffer json event ingest
 
 # cargo-fuzz wants nightly's sanitizer flags; a stable compiler gives them under RUSTC_BOOTSTRAP.
 NIGHTLY := $(shell rustup run nightly rustc --version >/dev/null 2>&1 && echo +nightly)
