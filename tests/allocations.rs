@@ -262,7 +262,8 @@ fn a_body_that_is_not_json_allocates_once(address: SocketAddr) {
     send_round(&shape, 1, &mut connections);
     let ((), taken) = measure(|| send_round(&shape, 1, &mut connections));
     let by_the_clock = sorted(&taken).1;
-    let each = (taken.count - by_the_clock).div_ceil(shape.requests() as u64);
+    // Not rounded up: places are kept for the first allocations only, so a few by the clock may hide among the rest.
+    let each = (taken.count - by_the_clock) / shape.requests() as u64;
     println!("a body that is not JSON: {each} allocation");
     assert_eq!(each, 1, "{}", distinct(sorted(&taken).0).join("\n\n"));
 }
