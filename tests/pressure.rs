@@ -45,7 +45,7 @@ fn a_full_queue_answers_503_and_loses_nothing() {
     for driver in DRIVERS {
         let setup = Setup::new(driver).limit("queue_events_max", 64).limit("queue_wait_ms", 200);
         let mut server = setup.more(&logged()).stdout_unread().start();
-        let (mut accepted, refusal) = fill_the_queue(&server);
+        let (accepted, refusal) = fill_the_queue(&server);
         assert_eq!((refusal.status, refusal.code().as_deref()), (503, Some("queue_full")), "{driver:?}");
         assert_eq!(refusal.fault(false), None);
         assert!(refusal.header("retry-after").is_some(), "{driver:?}");
@@ -60,11 +60,14 @@ fn a_full_queue_answers_503_and_loses_nothing() {
         let answer = waiting.answer();
         let answer = if answer.status == 503 { waiting.call(post(LOGGED, 99_999, 10)) } else { answer };
         assert_eq!(answer.status, 200, "{driver:?}");
-        accepted.push(answer.event_id().to_owned());
+        let late = answer.event_id().to_owned();
 
         let stopped = server.stop();
         assert_eq!(stopped.status.code(), Some(0), "{driver:?}: {}", stopped.stderr);
-        let ids: Vec<&str> = stopped.stdout.lines().map(|line| &line[7..43]).collect();
+        let mut ids: Vec<&str> = stopped.stdout.lines().map(|line| &line[7..43]).collect();
+        // The late one came over another connection, perhaps another core: its place is not promised.
+        let place = ids.iter().position(|id| *id == late).expect("the late event was accepted, too");
+        ids.remove(place);
         assert_eq!(ids, accepted, "{driver:?}: every event that was accepted, in order, and no other");
     }
 }
