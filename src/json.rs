@@ -15,10 +15,14 @@
 mod corpus;
 mod fuzz;
 pub mod naive;
+pub mod stream;
 pub mod structurals;
 pub mod tape;
+mod verdict;
 
 pub use fuzz::fuzz_verdict;
-pub use naive::{DEPTH_MAX, Facts, Invalid, InvalidKind, validate};
+pub use naive::validate;
+pub use stream::Validator;
 pub use structurals::{Scan, scan};
 pub use tape::{Document, Judged, PaddedText, Parser, RawText, SPARE_BYTES, Unparsed, get, memory_charge};
+pub use verdict::{DEPTH_MAX, Facts, Invalid, InvalidKind};

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::event::Slot;
 use crate::http::{Reject, reject};
-use crate::json::naive::InvalidKind;
+use crate::json::InvalidKind;
 use crate::json::tape::Parser;
 use crate::queue::HomeBell;
 

@@ -1,6 +1,7 @@
 //! The verdict held against everybody else's: what the fuzzer runs on every input and the tests on every case.
 
-use super::naive::{self, InvalidKind};
+use super::InvalidKind;
+use super::naive;
 use super::{Document, Judged, Parser, RawText, SPARE_BYTES, Unparsed, memory_charge, scan};
 use serde::de::IgnoredAny;
 use serde_json::Value;

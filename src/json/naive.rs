@@ -8,82 +8,7 @@
 //! is the beginning of some valid document, which is what a validator that sees the text piece by piece can say
 //! too. A text that merely ends too early is bad at its end, the offset is its length.
 
-use std::fmt;
-
-/// How deep arrays and objects may be nested in each other (RFC 8259 §9 lets a parser set this limit).
-pub const DEPTH_MAX: usize = 1024;
-
-/// Why a text is not a JSON document, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Invalid {
-    /// The first byte that cannot stand where it stands; the length of the text when it ends too early.
-    pub offset: usize,
-    /// What is wrong there.
-    pub kind: InvalidKind,
-}
-
-/// What is wrong with a text that is not JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidKind {
-    /// The text ends before the document does; an empty text does too.
-    Truncated,
-    /// A byte that the grammar does not allow at this place.
-    Syntax,
-    /// A number is malformed: leading zero, no digit after the sign, the point or the exponent.
-    Number,
-    /// A control character inside a string; it has to be escaped (RFC 8259 §7).
-    ControlCharacter,
-    /// A backslash followed by something that is not an escape (RFC 8259 §7).
-    Escape,
-    /// A string that is not UTF-8 (RFC 8259 §8.1).
-    Utf8,
-    /// The text starts with a byte order mark, which senders must not add (RFC 8259 §8.1).
-    ByteOrderMark,
-    /// Something other than white space follows the document.
-    Trailing,
-    /// Nested deeper than [`DEPTH_MAX`].
-    TooDeep,
-}
-
-impl fmt::Display for InvalidKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Truncated => "the text ends before the document does",
-            Self::Syntax => "unexpected byte",
-            Self::Number => "malformed number",
-            Self::ControlCharacter => "control character in a string, it must be escaped",
-            Self::Escape => "unknown or incomplete escape sequence",
-            Self::Utf8 => "invalid UTF-8",
-            Self::ByteOrderMark => "byte order mark before the document, leave it out",
-            Self::Trailing => "something follows the end of the document",
-            Self::TooDeep => "nested deeper than 1024 levels",
-        })
-    }
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at offset {}", self.kind, self.offset)
-    }
-}
-
-impl std::error::Error for Invalid {}
-
-/// What is known of a valid document besides that it is valid.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Bytes that are one of `{}[]:,"`, those inside strings included.
-    pub structurals: usize,
-    /// Values and object keys: what a tape has one node each for.
-    pub nodes: usize,
-    /// Whether any string holds an escape.
-    pub escapes: bool,
-    /// Whether simd-json's tape cannot hold a value of it: an integer beyond 64 bits, a number beyond the largest
-    /// double, an escaped lone surrogate. (A length beyond 32 bits is for [`super::tape`] to mind.)
-    pub beyond_tape: bool,
-    /// The deepest nesting; 0 for a document that is neither array nor object.
-    pub depth: usize,
-}
+use super::verdict::{DEPTH_MAX, Facts, Invalid, InvalidKind};
 
 /// Judges `text` by RFC 8259.
 pub fn validate(text: &[u8]) -> Result<Facts, Invalid> {
@@ -92,9 +17,7 @@ pub fn validate(text: &[u8]) -> Result<Facts, Invalid> {
     }
     let mut cursor = Cursor { text, at: 0, facts: Facts::default() };
     cursor.document()?;
-    let structurals =
-        text.iter().filter(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',' | b'"')).count();
-    Ok(Facts { structurals, ..cursor.facts })
+    Ok(cursor.facts)
 }
 
 /// What may come next, white space aside.
@@ -193,6 +116,7 @@ impl Cursor<'_> {
                 }
                 _ => return self.bad(InvalidKind::Syntax),
             };
+            self.facts.structurals += 1;
         }
     }
 

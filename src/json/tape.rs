@@ -20,8 +20,9 @@
 //! unique access to its bytes each time it moves, and the tape's strings point into them.
 #![allow(unsafe_code)]
 
-use super::naive::{self, Invalid};
+use super::naive;
 use super::structurals::{Scan, scan};
+use super::verdict::Invalid;
 use simd_json::tape::Value;
 use simd_json::{Buffers, Node, Tape};
 use std::ptr::NonNull;

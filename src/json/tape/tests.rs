@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
-use crate::json::naive::{DEPTH_MAX, InvalidKind};
+use crate::json::{DEPTH_MAX, InvalidKind};
 use crate::json::{fuzz_verdict, validate};
 use proptest::prelude::*;
 use simd_json::prelude::{TypedScalarValue, ValueAsScalar};

@@ -1,0 +1,197 @@
+//! Blocks in two registers of AVX2.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::block::{self, BLOCK_BYTES, Bytes, Place};
+use super::utf8;
+
+/// The proof that this CPU has what is asked for below.
+#[derive(Clone, Copy)]
+pub(super) struct Cpu(());
+
+impl Cpu {
+    #[inline]
+    pub fn detect() -> Option<Self> {
+        let has_all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("pclmulqdq");
+        has_all.then_some(Self(()))
+    }
+
+    /// See [`block::run`].
+    pub fn run(self, place: &mut Place<'_>, text: &[u8]) -> usize {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,pclmulqdq")]
+        fn run(cpu: Cpu, place: &mut Place<'_>, text: &[u8]) -> usize {
+            block::run::<Halves>(cpu, place, text)
+        }
+        // SAFETY: `self` exists only where the CPU has all of these.
+        unsafe { run(self, place, text) }
+    }
+}
+
+/// A block. It exists only where [`Cpu`] does.
+#[derive(Clone, Copy)]
+struct Halves {
+    low: __m256i,
+    high: __m256i,
+}
+
+impl Halves {
+    #[inline(always)]
+    fn each(self, of: impl Fn(__m256i) -> __m256i) -> Self {
+        Self { low: of(self.low), high: of(self.high) }
+    }
+
+    /// The highest bit of each byte.
+    #[inline(always)]
+    fn mask(self) -> u64 {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        let halves = unsafe { (_mm256_movemask_epi8(self.low), _mm256_movemask_epi8(self.high)) };
+        u64::from(halves.0 as u32) | u64::from(halves.1 as u32) << 32
+    }
+}
+
+/// A table for [`_mm256_shuffle_epi8`], in both lanes.
+#[inline(always)]
+fn table(of: [u8; 16]) -> __m256i {
+    // SAFETY: called with a block at hand, which exists only where the CPU has AVX2. The load is of 16 bytes.
+    unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(of.as_ptr().cast())) }
+}
+
+impl Bytes for Halves {
+    type Cpu = Cpu;
+
+    #[inline(always)]
+    fn load(_: Cpu, bytes: &[u8; BLOCK_BYTES]) -> Self {
+        let start = bytes.as_ptr();
+        // SAFETY: 64 bytes are readable at `start`, loads need no alignment, and the CPU has AVX2.
+        unsafe {
+            Self { low: _mm256_loadu_si256(start.cast()), high: _mm256_loadu_si256(start.add(32).cast()) }
+        }
+    }
+
+    #[inline(always)]
+    fn folded(self) -> Self {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        self.each(|half| unsafe { _mm256_or_si256(half, _mm256_set1_epi8(0x20)) })
+    }
+
+    #[inline(always)]
+    fn eq(self, byte: u8) -> u64 {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        self.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)) }).mask()
+    }
+
+    #[inline(always)]
+    fn within(self, first: u8, count: u8) -> u64 {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        self.each(|half| unsafe {
+            let from_first = _mm256_sub_epi8(half, _mm256_set1_epi8(first as i8));
+            _mm256_cmpeq_epi8(_mm256_min_epu8(from_first, _mm256_set1_epi8((count - 1) as i8)), from_first)
+        })
+        .mask()
+    }
+
+    #[inline(always)]
+    fn bit5(self) -> u64 {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        self.each(|half| unsafe { _mm256_slli_epi16::<2>(half) }).mask()
+    }
+
+    #[inline(always)]
+    fn spaces(self) -> u64 {
+        let wanted = table(SPACE_BY_LOW);
+        // SAFETY: a block exists only where the CPU has AVX2.
+        self.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_shuffle_epi8(wanted, half)) }).mask()
+    }
+
+    #[inline(always)]
+    fn high(self) -> u64 {
+        self.mask()
+    }
+
+    #[inline(always)]
+    fn escapable(self) -> u64 {
+        let (by_low, by_high) = (table(ESCAPABLE_BY_LOW), table(ESCAPABLE_BY_HIGH));
+        self.each(|half| {
+            // SAFETY: a block exists only where the CPU has AVX2.
+            unsafe {
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(half), _mm256_set1_epi8(0xF));
+                let common =
+                    _mm256_and_si256(_mm256_shuffle_epi8(by_low, half), _mm256_shuffle_epi8(by_high, high));
+                _mm256_cmpgt_epi8(common, _mm256_setzero_si256())
+            }
+        })
+        .mask()
+    }
+
+    #[inline(always)]
+    fn utf8_errors(self) -> u64 {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        let errors = unsafe {
+            let before_low = _mm256_permute2x128_si256::<0x08>(self.low, self.low);
+            let before_high = _mm256_permute2x128_si256::<0x21>(self.low, self.high);
+            Self { low: utf8_errors(self.low, before_low), high: utf8_errors(self.high, before_high) }
+        };
+        // SAFETY: a block exists only where the CPU has AVX2.
+        !errors.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_setzero_si256()) }).mask()
+    }
+
+    #[inline(always)]
+    fn prefix_xor(self, mask: u64) -> u64 {
+        // SAFETY: a block exists only where the CPU has carry-less multiplication.
+        unsafe {
+            let product =
+                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
+            _mm_cvtsi128_si64(product) as u64
+        }
+    }
+}
+
+/// By its low nibble, the one white space that a byte could be; a space, where it could be none. High bytes look up 0.
+pub(super) const SPACE_BY_LOW: [u8; 16] = *b"         \t\n  \r  ";
+
+/// `"\/bfnrtu` in four classes by high nibble, 2 (`"/`), 5 (`\`), 6 (`bfn`) and 7 (`rtu`), and each class by low nibble.
+pub(super) const ESCAPABLE_BY_LOW: [u8; 16] = {
+    let mut table = [0; 16];
+    let mut at = 0;
+    while at < ESCAPABLE.len() {
+        let byte = ESCAPABLE[at];
+        table[(byte & 0xF) as usize] |= ESCAPABLE_BY_HIGH[(byte >> 4) as usize];
+        at += 1;
+    }
+    table
+};
+pub(super) const ESCAPABLE_BY_HIGH: [u8; 16] = [0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+const ESCAPABLE: &[u8; 9] = b"\"\\/bfnrtu";
+
+/// Keiser and Lemire's look-up: the bytes at which a sequence is found to be wrong are not zero.
+///
+/// `before` holds, in each lane, the 16 bytes before those of `input`.
+#[inline(always)]
+unsafe fn utf8_errors(input: __m256i, before: __m256i) -> __m256i {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2.
+    unsafe {
+        let nibble = _mm256_set1_epi8(0xF);
+        let high_nibble = |bytes| _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+        let one_before = _mm256_alignr_epi8::<15>(input, before);
+        let two_before = _mm256_alignr_epi8::<14>(input, before);
+        let three_before = _mm256_alignr_epi8::<13>(input, before);
+        let classes = _mm256_and_si256(
+            _mm256_and_si256(
+                _mm256_shuffle_epi8(table(utf8::FIRST_BY_HIGH), high_nibble(one_before)),
+                _mm256_shuffle_epi8(table(utf8::FIRST_BY_LOW), _mm256_and_si256(one_before, nibble)),
+            ),
+            _mm256_shuffle_epi8(table(utf8::SECOND_BY_HIGH), high_nibble(input)),
+        );
+        // The third byte of three or four, and the fourth, must be continuations behind a continuation.
+        let third = _mm256_subs_epu8(two_before, _mm256_set1_epi8(0xE0_u8.wrapping_sub(0x80) as i8));
+        let fourth = _mm256_subs_epu8(three_before, _mm256_set1_epi8(0xF0_u8.wrapping_sub(0x80) as i8));
+        let continues = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8(0x80_u8 as i8));
+        _mm256_xor_si256(continues, classes)
+    }
+}
