@@ -40,28 +40,22 @@ struct Halves {
     high: __m256i,
 }
 
-impl Halves {
-    #[inline(always)]
-    fn each(self, of: impl Fn(__m256i) -> __m256i) -> Self {
-        Self { low: of(self.low), high: of(self.high) }
-    }
-
-    /// The highest bit of each byte.
-    #[inline(always)]
-    fn mask(self) -> u64 {
-        // SAFETY: a block exists only where the CPU has AVX2.
-        let halves = unsafe { (_mm256_movemask_epi8(self.low), _mm256_movemask_epi8(self.high)) };
-        u64::from(halves.0 as u32) | u64::from(halves.1 as u32) << 32
-    }
+/// The highest bit of each byte.
+#[inline(always)]
+fn mask(low: __m256i, high: __m256i) -> u64 {
+    // SAFETY: called with a block at hand, which exists only where the CPU has AVX2.
+    let halves = unsafe { (_mm256_movemask_epi8(low), _mm256_movemask_epi8(high)) };
+    u64::from(halves.0 as u32) | u64::from(halves.1 as u32) << 32
 }
 
 /// A table for [`_mm256_shuffle_epi8`], in both lanes.
 #[inline(always)]
-fn table(of: [u8; 16]) -> __m256i {
+fn table(of: &[u8; 16]) -> __m256i {
     // SAFETY: called with a block at hand, which exists only where the CPU has AVX2. The load is of 16 bytes.
     unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(of.as_ptr().cast())) }
 }
 
+// No closures here: they may not be inlined, and what is not inlined is compiled without AVX2.
 impl Bytes for Halves {
     type Cpu = Cpu;
 
@@ -77,68 +71,71 @@ impl Bytes for Halves {
     #[inline(always)]
     fn folded(self) -> Self {
         // SAFETY: a block exists only where the CPU has AVX2.
-        self.each(|half| unsafe { _mm256_or_si256(half, _mm256_set1_epi8(0x20)) })
+        unsafe {
+            let bit5 = _mm256_set1_epi8(0x20);
+            Self { low: _mm256_or_si256(self.low, bit5), high: _mm256_or_si256(self.high, bit5) }
+        }
     }
 
     #[inline(always)]
     fn eq(self, byte: u8) -> u64 {
         // SAFETY: a block exists only where the CPU has AVX2.
-        self.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)) }).mask()
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            mask(_mm256_cmpeq_epi8(self.low, byte), _mm256_cmpeq_epi8(self.high, byte))
+        }
     }
 
     #[inline(always)]
     fn within(self, first: u8, count: u8) -> u64 {
         // SAFETY: a block exists only where the CPU has AVX2.
-        self.each(|half| unsafe {
-            let from_first = _mm256_sub_epi8(half, _mm256_set1_epi8(first as i8));
-            _mm256_cmpeq_epi8(_mm256_min_epu8(from_first, _mm256_set1_epi8((count - 1) as i8)), from_first)
-        })
-        .mask()
+        unsafe {
+            let (first, last) = (_mm256_set1_epi8(first as i8), _mm256_set1_epi8((count - 1) as i8));
+            let (low, high) = (_mm256_sub_epi8(self.low, first), _mm256_sub_epi8(self.high, first));
+            let (least_low, least_high) = (_mm256_min_epu8(low, last), _mm256_min_epu8(high, last));
+            mask(_mm256_cmpeq_epi8(low, least_low), _mm256_cmpeq_epi8(high, least_high))
+        }
     }
 
     #[inline(always)]
     fn bit5(self) -> u64 {
         // SAFETY: a block exists only where the CPU has AVX2.
-        self.each(|half| unsafe { _mm256_slli_epi16::<2>(half) }).mask()
+        unsafe { mask(_mm256_slli_epi16::<2>(self.low), _mm256_slli_epi16::<2>(self.high)) }
     }
 
     #[inline(always)]
     fn spaces(self) -> u64 {
-        let wanted = table(SPACE_BY_LOW);
+        let wanted = table(&SPACE_BY_LOW);
         // SAFETY: a block exists only where the CPU has AVX2.
-        self.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_shuffle_epi8(wanted, half)) }).mask()
+        unsafe {
+            mask(
+                _mm256_cmpeq_epi8(self.low, _mm256_shuffle_epi8(wanted, self.low)),
+                _mm256_cmpeq_epi8(self.high, _mm256_shuffle_epi8(wanted, self.high)),
+            )
+        }
     }
 
     #[inline(always)]
     fn high(self) -> u64 {
-        self.mask()
+        mask(self.low, self.high)
     }
 
     #[inline(always)]
     fn escapable(self) -> u64 {
-        let (by_low, by_high) = (table(ESCAPABLE_BY_LOW), table(ESCAPABLE_BY_HIGH));
-        self.each(|half| {
-            // SAFETY: a block exists only where the CPU has AVX2.
-            unsafe {
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(half), _mm256_set1_epi8(0xF));
-                let common =
-                    _mm256_and_si256(_mm256_shuffle_epi8(by_low, half), _mm256_shuffle_epi8(by_high, high));
-                _mm256_cmpgt_epi8(common, _mm256_setzero_si256())
-            }
-        })
-        .mask()
+        // SAFETY: a block exists only where the CPU has AVX2.
+        unsafe { mask(escapable(self.low), escapable(self.high)) }
     }
 
     #[inline(always)]
     fn utf8_errors(self) -> u64 {
         // SAFETY: a block exists only where the CPU has AVX2.
-        let errors = unsafe {
+        unsafe {
             let before_low = _mm256_permute2x128_si256::<0x08>(self.low, self.low);
             let before_high = _mm256_permute2x128_si256::<0x21>(self.low, self.high);
-            Self { low: utf8_errors(self.low, before_low), high: utf8_errors(self.high, before_high) }
-        };
-        // SAFETY: a block exists only where the CPU has AVX2.
-        !errors.each(|half| unsafe { _mm256_cmpeq_epi8(half, _mm256_setzero_si256()) }).mask()
+            let (low, high) = (utf8_errors(self.low, before_low), utf8_errors(self.high, before_high));
+            let none = _mm256_setzero_si256();
+            !mask(_mm256_cmpeq_epi8(low, none), _mm256_cmpeq_epi8(high, none))
+        }
     }
 
     #[inline(always)]
@@ -149,6 +146,23 @@ impl Bytes for Halves {
                 _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
             _mm_cvtsi128_si64(product) as u64
         }
+    }
+}
+
+/// The high nibble of each byte.
+#[inline(always)]
+unsafe fn high_nibble(bytes: __m256i) -> __m256i {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2.
+    unsafe { _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(0xF)) }
+}
+
+#[inline(always)]
+unsafe fn escapable(bytes: __m256i) -> __m256i {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2.
+    unsafe {
+        let by_low = _mm256_shuffle_epi8(table(&ESCAPABLE_BY_LOW), bytes);
+        let by_high = _mm256_shuffle_epi8(table(&ESCAPABLE_BY_HIGH), high_nibble(bytes));
+        _mm256_cmpgt_epi8(_mm256_and_si256(by_low, by_high), _mm256_setzero_si256())
     }
 }
 
@@ -177,16 +191,15 @@ unsafe fn utf8_errors(input: __m256i, before: __m256i) -> __m256i {
     // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2.
     unsafe {
         let nibble = _mm256_set1_epi8(0xF);
-        let high_nibble = |bytes| _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
         let one_before = _mm256_alignr_epi8::<15>(input, before);
         let two_before = _mm256_alignr_epi8::<14>(input, before);
         let three_before = _mm256_alignr_epi8::<13>(input, before);
         let classes = _mm256_and_si256(
             _mm256_and_si256(
-                _mm256_shuffle_epi8(table(utf8::FIRST_BY_HIGH), high_nibble(one_before)),
-                _mm256_shuffle_epi8(table(utf8::FIRST_BY_LOW), _mm256_and_si256(one_before, nibble)),
+                _mm256_shuffle_epi8(table(&utf8::FIRST_BY_HIGH), high_nibble(one_before)),
+                _mm256_shuffle_epi8(table(&utf8::FIRST_BY_LOW), _mm256_and_si256(one_before, nibble)),
             ),
-            _mm256_shuffle_epi8(table(utf8::SECOND_BY_HIGH), high_nibble(input)),
+            _mm256_shuffle_epi8(table(&utf8::SECOND_BY_HIGH), high_nibble(input)),
         );
         // The third byte of three or four, and the fourth, must be continuations behind a continuation.
         let third = _mm256_subs_epu8(two_before, _mm256_set1_epi8(0xE0_u8.wrapping_sub(0x80) as i8));

@@ -368,12 +368,13 @@ fn scalars<B: Bytes>(block: B, bytes: &[u8; BLOCK_BYTES], scalar: u64, starts: u
     if wrong != 0 {
         return None;
     }
-    // Fewer than 19 digits fit 64 bits, and with a power below 100 they, or any number in a block, fit a double.
+    // Nineteen digits fit 64 bits, eighteen with a sign; with a power below 100 any number in a block fits a double.
     let digits_2 = digit & digit >> 1;
     let digits_4 = digits_2 & digits_2 >> 2;
     let digits_8 = digits_4 & digits_4 >> 4;
     let digits_19 = digits_8 & digits_8 >> 8 & digits_2 >> 16 & digit >> 18;
-    if (digits_19 & integer) | large_power == 0 {
+    let large_integer = integer & digits_19 & (digit >> 19 | !starts);
+    if large_integer | large_power == 0 {
         return Some(false);
     }
     Some(is_any_beyond_tape(bytes, scalar, starts & (digit | block.eq(b'-'))))
