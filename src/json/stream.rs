@@ -18,11 +18,13 @@ mod automaton;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
 mod block;
 mod number;
 mod state;
 #[cfg(target_arch = "x86_64")]
-mod utf8;
+mod tables;
 
 use automaton::{Automaton, Lexeme};
 
@@ -122,7 +124,7 @@ fn blocks(automaton: &mut Automaton, text: &[u8], is_last: bool) -> usize {
     #[cfg(target_arch = "x86_64")]
     if automaton.is_at_rest()
         && (is_last || text.len() >= block::BLOCK_BYTES)
-        && let Some(cpu) = avx2::Cpu::detect()
+        && let Some(cpu) = avx512::Cpu::detect()
     {
         return automaton.resume(|place| {
             let mut taken = cpu.run(place, text);

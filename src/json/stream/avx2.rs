@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::block::{self, BLOCK_BYTES, Bytes, Place};
-use super::utf8;
+use super::tables::{ESCAPABLE_BY_HIGH, ESCAPABLE_BY_LOW, SPACE_BY_LOW, utf8};
 
 /// The proof that this CPU has what is asked for below.
 #[derive(Clone, Copy)]
@@ -165,23 +165,6 @@ unsafe fn escapable(bytes: __m256i) -> __m256i {
         _mm256_cmpgt_epi8(_mm256_and_si256(by_low, by_high), _mm256_setzero_si256())
     }
 }
-
-/// By its low nibble, the one white space that a byte could be; a space, where it could be none. High bytes look up 0.
-pub(super) const SPACE_BY_LOW: [u8; 16] = *b"         \t\n  \r  ";
-
-/// `"\/bfnrtu` in four classes by high nibble, 2 (`"/`), 5 (`\`), 6 (`bfn`) and 7 (`rtu`), and each class by low nibble.
-pub(super) const ESCAPABLE_BY_LOW: [u8; 16] = {
-    let mut table = [0; 16];
-    let mut at = 0;
-    while at < ESCAPABLE.len() {
-        let byte = ESCAPABLE[at];
-        table[(byte & 0xF) as usize] |= ESCAPABLE_BY_HIGH[(byte >> 4) as usize];
-        at += 1;
-    }
-    table
-};
-pub(super) const ESCAPABLE_BY_HIGH: [u8; 16] = [0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-const ESCAPABLE: &[u8; 9] = b"\"\\/bfnrtu";
 
 /// Keiser and Lemire's look-up: the bytes at which a sequence is found to be wrong are not zero.
 ///
