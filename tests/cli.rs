@@ -283,6 +283,10 @@ fn what_is_taken_is_named() {
             run(directory.path(), &[flag, &address, other, "127.0.0.1:0", "--cores", "1"]);
         assert_eq!(code, 69, "{stderr}");
         assert!(stderr.contains(&address), "{stderr}");
+        assert!(
+            stderr.contains(&format!(" {flag} ")) && !stderr.contains(other),
+            "{flag} is the one: {stderr}"
+        );
     }
 
     let (_server, _) = serve(directory.path(), &[]);
