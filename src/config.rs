@@ -12,6 +12,7 @@
 //! | `words` | the rules for single values: names, ids, origins, URLs, header names |
 //! | `secret` | a secret that cannot be printed by accident; `${ENV}` |
 //! | `limit_table` | every limit with its default, range and meaning |
+//! | `files` | whether `file` nodes could append to their files, without touching them |
 //! | `edit` | create and change the file: locked, atomic, comments kept |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 pub mod edit;
+mod files;
 pub(crate) mod limit_table;
 mod read;
 mod secret;
@@ -107,6 +109,8 @@ pub enum Node {
     File {
         /// The file; its directory exists.
         path: PathBuf,
+        /// Where it was written.
+        place: Place,
     },
     /// Nothing but a count.
     Discard,

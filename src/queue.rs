@@ -167,9 +167,7 @@ impl Outbox {
     pub fn pop_home(&mut self) -> Option<Box<Slot>> {
         self.home.pop().ok()
     }
-}
 
-impl Outbox {
     /// Events waiting for the worker.
     pub fn depth(&self) -> usize {
         self.events.buffer().capacity() - self.events.slots()

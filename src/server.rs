@@ -36,6 +36,8 @@ pub enum ServeError {
     AddressInUse {
         /// The address.
         address: SocketAddr,
+        /// The flag that names another.
+        flag: &'static str,
     },
     /// The address cannot be listened on for another reason.
     AddressUnavailable {
@@ -82,10 +84,10 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AddressInUse { address } => write!(
+            Self::AddressInUse { address, flag } => write!(
                 f,
-                "{address} is in use by another process; stop it, or choose another address with --listen, \
-                 --admin-listen or in the [server] table of the configuration"
+                "{address} is in use by another process; stop it, or choose another address with {flag} or in the \
+                 [server] table of the configuration"
             ),
             Self::AddressUnavailable { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Locked { data_dir } => write!(

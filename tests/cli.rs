@@ -94,6 +94,26 @@ fn check_shows_the_limits_and_the_warnings() {
     assert!(stderr.contains("warning: inrush.toml: admin_listen is 0.0.0.0:1"), "{stderr}");
 }
 
+/// A file that could not be written was found by `serve` only.
+#[test]
+fn check_tries_the_files_and_makes_none() {
+    let config = |path: &str| {
+        let trigger = format!("id = 'main'\nnodes = [{{ type = 'file', path = '{path}' }}]\n");
+        with_config(&format!("[[webhook]]\nname = 'shop'\nid = '{ID}'\n[[webhook.trigger]]\n{trigger}"))
+    };
+    let directory = config("events.ndjson");
+    assert_eq!(run(directory.path(), &["check"]).0, 0);
+    assert!(!directory.path().join("events.ndjson").exists());
+
+    let directory = config("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+    let (code, stdout, stderr) = run(directory.path(), &["check"]);
+    assert_eq!((code, stdout.as_str()), (78, ""));
+    assert!(stderr.contains("inrush.toml:6:34: cannot append to ./socket: it is neither"), "{stderr}");
+    // Who lists webhooks need not be the user that the server runs as.
+    assert_eq!(run(directory.path(), &["list"]).0, 0);
+}
+
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let directory =
@@ -283,6 +303,10 @@ fn what_is_taken_is_named() {
             run(directory.path(), &[flag, &address, other, "127.0.0.1:0", "--cores", "1"]);
         assert_eq!(code, 69, "{stderr}");
         assert!(stderr.contains(&address), "{stderr}");
+        assert!(
+            stderr.contains(&format!(" {flag} ")) && !stderr.contains(other),
+            "{flag} is the one: {stderr}"
+        );
     }
 
     let (_server, _) = serve(directory.path(), &[]);

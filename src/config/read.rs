@@ -292,8 +292,11 @@ fn read_node(
         "log" => Some(Node::Log),
         "discard" => Some(Node::Discard),
         "file" => match section.string(source, "path", "\"events.ndjson\"") {
-            Some(written) => accept(source, written, |text| writable_file(path_of(text, around)?))
-                .map(|path| Node::File { path }),
+            Some(written) => {
+                let place = written.place;
+                let path = accept(source, written, |text| writable_file(path_of(text, around)?));
+                path.map(|path| Node::File { path, place })
+            }
             None => {
                 source.refuse(
                     section.place,

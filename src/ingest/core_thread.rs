@@ -222,6 +222,12 @@ impl Core {
         self.now_ms.get()
     }
 
+    /// Sets [`Self::now_ms`] as a sweep does, for a test that holds the clock.
+    #[cfg(test)]
+    pub fn set_now_ms(&self, now_ms: u64) {
+        self.now_ms.set(now_ms);
+    }
+
     /// Reads the wall clock, once per batch of bytes, and keeps the `Date` of answers current.
     #[inline]
     pub fn read_clock(&self) -> u64 {
@@ -363,6 +369,12 @@ impl Core {
             if self.collect_home() > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// How many wakers of waiting connections the core keeps.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
     }
 
     fn wake_waiting(&self) {

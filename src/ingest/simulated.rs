@@ -86,13 +86,34 @@ pub(super) struct Simulation {
     inbox: Inbox,
 }
 
+/// What a simulated core has to give.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// The byte budget.
+    pub budget_bytes: u64,
+    /// Events that its worker's queue holds.
+    pub queue_events_max: usize,
+    /// Requests on their way at a time.
+    pub handles_max: usize,
+}
+
+/// Enough for whatever one connection does.
+const PLENTY: Room = Room { budget_bytes: 64 << 20, queue_events_max: 64, handles_max: 128 };
+
 impl Simulation {
-    /// A core with two webhooks.
+    /// A core with two webhooks and room for them.
     pub fn new() -> io::Result<Self> {
-        let budget = Arc::new(Budget::new(64 << 20));
+        Self::with(PLENTY)
+    }
+
+    /// A core with two webhooks and this much room.
+    pub fn with(room: Room) -> io::Result<Self> {
+        let budget = Arc::new(Budget::new(room.budget_bytes));
         let (ringer, rope) = crate::io::bell()?;
         let bell = Arc::new(HomeBell::new(move || ringer.ring()));
-        let (outbox, inbox) = queue::pair(64, 128, Arc::new(Door::default()), bell.clone());
+        let Room { queue_events_max, handles_max, .. } = room;
+        let (outbox, inbox) =
+            queue::pair(queue_events_max, handles_max, Arc::new(Door::default()), bell.clone());
         let (core, _, _) = Core::new(CoreParts {
             index: 0,
             driver: Driver::Epoll,
@@ -102,7 +123,7 @@ impl Simulation {
             judges: Arc::new(Judges::start(0, &budget)?),
             budget,
             outboxes: vec![outbox],
-            handles_max: 128,
+            handles_max,
             bell,
             rope,
             control: Arc::new(CoreControl::default()),

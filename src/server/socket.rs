@@ -34,7 +34,8 @@ pub(super) fn bind_cores(address: SocketAddr, cores: usize) -> Result<Vec<TcpLis
 pub(super) async fn bind_admin(
     address: SocketAddr,
 ) -> Result<(tokio::net::TcpListener, SocketAddr), ServeError> {
-    let listener = listen(address, false).map_err(|error| in_use_or(address, error))?;
+    let flag = "--admin-listen";
+    let listener = listen(address, false).map_err(|error| in_use_or(address, flag, error))?;
     let bound = listener.local_addr().and_then(|bound| {
         listener.set_nonblocking(true)?;
         Ok((tokio::net::TcpListener::from_std(listener)?, bound))
@@ -51,14 +52,14 @@ fn probe(address: SocketAddr) -> Result<(), ServeError> {
                 tried += 1;
                 std::thread::sleep(PROBE_INTERVAL);
             }
-            Err(error) => return Err(in_use_or(address, error)),
+            Err(error) => return Err(in_use_or(address, "--listen", error)),
         }
     }
 }
 
-fn in_use_or(address: SocketAddr, error: io::Error) -> ServeError {
+fn in_use_or(address: SocketAddr, flag: &'static str, error: io::Error) -> ServeError {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ServeError::AddressInUse { address },
+        io::ErrorKind::AddrInUse => ServeError::AddressInUse { address, flag },
         _ => ServeError::AddressUnavailable { address, error },
     }
 }

@@ -69,7 +69,8 @@ fn a_full_file() {
     assert_eq!(webhook.secrets[1].expose(), "from-the-environment");
     assert_eq!(webhook.body_bytes_max, Some(1000));
     assert_eq!(webhook.keep_headers, ["authorization"]);
-    assert_eq!(webhook.triggers[0].nodes, [Node::Log, Node::File { path: "./e.ndjson".into() }]);
+    let place = Place { line: 19, column: 52 };
+    assert_eq!(webhook.triggers[0].nodes, [Node::Log, Node::File { path: "./e.ndjson".into(), place }]);
     assert_eq!(webhook.triggers[1], Trigger { id: "count".into(), nodes: vec![Node::Discard] });
     assert_eq!(config.url(webhook), format!("https://hooks.example.com/in/{ID}"));
     assert_eq!(config.warnings, []);

@@ -43,7 +43,6 @@ impl<T: Transport> Connection<'_, T> {
         // Before the version is known, the answer is one that every version understands.
         let owed = Owed { version: Version::Http11, keep_alive: false };
         self.cors_origin.clear();
-        self.unread = true;
         self.answer_problem(&reject, &owed, head_only);
     }
 
@@ -112,13 +111,9 @@ impl<T: Transport> Connection<'_, T> {
                 let here = self.head_bytes().len() as u64;
                 self.skip = length;
                 let sure = length <= here || head.expect == Expect::None;
-                self.unread = !(sure && length <= SKIP_BYTES_MAX);
-                !self.unread
+                sure && length <= SKIP_BYTES_MAX
             }
-            Framing::Chunked => {
-                self.unread = true;
-                false
-            }
+            Framing::Chunked => false,
         }
     }
 }

@@ -205,7 +205,6 @@ impl<T: Transport> Connection<'_, T> {
         self.core.pool.put(buf);
         if let (Stop::Refused(reject), Some(slot)) = (stop, &self.slot) {
             let owed = Owed { version: slot.head.version, keep_alive: false };
-            self.unread = *reject.problem != reject::TRUNCATED;
             self.answer_problem(&reject, &owed, false);
         }
     }

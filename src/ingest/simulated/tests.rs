@@ -1,6 +1,8 @@
-//! Whole connections, cut at every byte.
+//! Whole connections, cut at every byte; and, in `stepped`, connections whose peer and clock the test holds.
 
 use super::*;
+
+mod stepped;
 
 /// A connection, the statuses of its answers in order, and how many events it makes.
 fn rows() -> Vec<(&'static str, String, Vec<u16>, usize)> {
@@ -86,5 +88,46 @@ fn the_fuzz_body_runs_on_its_own_fixtures() {
     for (_, bytes, _, _) in rows() {
         let bytes = bytes.replace(OPEN, "{open}").replace(GUARDED, "{guarded}").replace("Expect", "X-Expect");
         fuzz_connection(&[&[1, 2, 3, 50, 5, 1, 1, 90][..], bytes.as_bytes()].concat());
+    }
+}
+
+/// A budget that is full, and requests that cannot be had without it. A head that fills the read buffer was refused
+/// and then read on into no room, which looks like the end of the stream: the peer got a second answer, 400, for one
+/// request.
+#[test]
+fn a_full_budget_is_one_answer_and_no_event() {
+    const CHARGE_BYTES: usize = 64 * 1024;
+    let mut simulation = Simulation::new().unwrap();
+    let fields = |count: usize| format!("X: {}\r\n", "x".repeat(5_000)).repeat(count);
+    let length =
+        |fields: &str| format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: 2\r\n\r\n{{}}");
+    let chunked = format!(
+        "POST /{OPEN} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    );
+    let rows = [
+        ("a head larger than the read buffer", length(&fields(10))),
+        ("a request that takes its read buffer along", length(&fields(3))),
+        ("a small request", length("")),
+        ("a chunked body", chunked),
+    ];
+    let mut charged = 0;
+    while simulation.core.pool.charge(CHARGE_BYTES).is_ok() {
+        charged += 1;
+    }
+    for (name, bytes) in &rows {
+        // What is pipelined behind the refused request is not served: nobody knows where it starts.
+        let bytes = format!("{bytes}{}", length(""));
+        for at in [bytes.len(), bytes.find("\r\n\r\n").unwrap() + 4, 3] {
+            let (start, rest) = bytes.as_bytes().split_at(at);
+            let outcome = simulation.connect(vec![start.to_vec(), rest.to_vec()]);
+            assert_eq!(statuses(&outcome.answers), [503], "{name}, cut at {at}: {}", outcome.answers);
+            assert!(outcome.answers.contains("over_budget"), "{name}, cut at {at}: {}", outcome.answers);
+            assert_eq!(outcome.events.len(), 0, "{name}, cut at {at}");
+        }
+    }
+    (0..charged).for_each(|_| simulation.core.pool.uncharge(CHARGE_BYTES));
+    for (name, bytes) in &rows {
+        let outcome = simulation.connect(vec![bytes.as_bytes().to_vec()]);
+        assert_eq!(statuses(&outcome.answers), [200], "{name}, the budget free again: {}", outcome.answers);
     }
 }
