@@ -3,6 +3,13 @@
 use super::*;
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
 use crate::json::{DEPTH_MAX, naive};
+#[cfg(target_arch = "x86_64")]
+use dispatch::tests::every_way;
+
+#[cfg(not(target_arch = "x86_64"))]
+fn every_way(test: impl Fn()) {
+    test();
+}
 
 /// Fed whole, as the last piece or not, in two pieces cut anywhere, and in pieces of one size each.
 #[track_caller]
@@ -49,7 +56,7 @@ fn corpus() -> impl Iterator<Item = &'static [u8]> {
 
 #[test]
 fn the_corpus() {
-    corpus().for_each(check);
+    every_way(|| corpus().for_each(check));
     for &(text, offset, kind) in REFUSED {
         assert_eq!(validate(text), Err(Invalid { offset, kind }), "{}", text.escape_ascii());
     }
@@ -58,7 +65,11 @@ fn the_corpus() {
 /// Every case moved through a block, among white space, within arrays, and with something behind it.
 #[test]
 fn the_corpus_at_every_place_of_a_block() {
-    for text in corpus() {
+    every_way(|| corpus().for_each(check_everywhere));
+}
+
+fn check_everywhere(text: &[u8]) {
+    {
         for place in 0..70 {
             for (before, after) in [(" ", " "), ("[", "]"), ("[1,", ",2]"), ("{\"a\":", "}"), ("\"", "\"")] {
                 let moved = [&vec![b' '; place][..], before.as_bytes(), text, after.as_bytes(), &[b' '; 70]];
@@ -73,16 +84,16 @@ fn the_corpus_at_every_place_of_a_block() {
 
 #[test]
 fn the_corpus_cut_short_at_every_byte() {
-    for text in corpus() {
-        for end in 0..text.len() {
-            check(&text[..end]);
-        }
-    }
+    every_way(|| corpus().for_each(|text| (0..text.len()).for_each(|end| check(&text[..end]))));
 }
 
 /// One byte of a document replaced by any, put before any, left out; with the document anywhere in a block.
 #[test]
 fn one_wrong_byte_anywhere() {
+    every_way(check_wrong_bytes);
+}
+
+fn check_wrong_bytes() {
     for text in [
         &br#"{"a":[1,-2.5e3,true,null],"b\n\u00e9":"\ud83d\ude00","c":{},"d":[[],{"e":false}]}"#[..],
         "[\"é€𝄞\",false,{\"\":0.10,\"x\":[]}, 12345678901234567890, 1e100]".as_bytes(),
@@ -111,6 +122,10 @@ fn one_wrong_byte_anywhere() {
 
 #[test]
 fn depth_is_limited_exactly() {
+    every_way(check_depths);
+}
+
+fn check_depths() {
     for (open, close) in [("[", "]"), ("{\"\":", "}"), ("[1,", "]"), ("[[],", "]")] {
         for depth in [63, 64, 65, 127, 128, 129, DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1] {
             let text = [open.repeat(depth), "[]".into(), close.repeat(depth)].concat();
@@ -126,6 +141,10 @@ fn depth_is_limited_exactly() {
 /// the documentation is that of ten million.
 #[test]
 fn mutated_documents() {
+    every_way(check_mutated_documents);
+}
+
+fn check_mutated_documents() {
     let seeds: u64 = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20_000);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let (mut valid, mut text) = (0, Vec::new());
