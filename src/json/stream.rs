@@ -23,10 +23,13 @@ mod avx512;
 mod block;
 #[cfg(target_arch = "x86_64")]
 mod dispatch;
+mod fuzz;
 mod number;
 mod state;
 #[cfg(target_arch = "x86_64")]
 mod tables;
+
+pub use fuzz::fuzz_stream;
 
 use automaton::{Automaton, Lexeme};
 
