@@ -107,7 +107,7 @@ pub const WEBHOOKS: [Class; 4] = [
 ];
 
 /// Documents that are all of one thing.
-pub const EXTREMES: [Class; 14] = [
+pub const EXTREMES: [Class; 22] = [
     ("objects", |bytes| {
         array(bytes, "[", "]", |random| format!(r#"{{"id":{},"name":"n"}}"#, random.below(1 << 30)))
     }),
@@ -138,4 +138,24 @@ pub const EXTREMES: [Class; 14] = [
     ("ones", |bytes| array(bytes, "[", "]", |_| "1".into())),
     ("empty-arrays", |bytes| array(bytes, "[", "]", |_| "[]".into())),
     ("deep", |bytes| array(bytes, "[", "]", |_| format!("{}{}", "[".repeat(1000), "]".repeat(1000)))),
+    ("log-text", |bytes| {
+        format!(r#"{{"log":"{}"}}"#, r"GET /a/b 200 0.012s\n".repeat(bytes / 21)).into_bytes()
+    }),
+    ("base64-lines", |bytes| {
+        format!(r#"{{"file":"{}"}}"#, format!(r"{}\r\n", "QUJDRGVm".repeat(8)).repeat(bytes / 68))
+            .into_bytes()
+    }),
+    ("only-true", |bytes| array(bytes, "[", "]", |_| "true".into())),
+    ("hashes", |bytes| array(bytes, "[", "]", |random| random.next().to_string())),
+    ("powers", |bytes| {
+        array(bytes, "[", "]", |random| {
+            format!("{}.{:03}e-{}", 1 + random.below(9), random.below(1000), random.below(300))
+        })
+    }),
+    ("long-integers", |bytes| array(bytes, "[", "]", |_| "1234567890".repeat(100))),
+    ("surrogates", |bytes| array(bytes, "[", "]", |_| r#""\ud800""#.into())),
+    ("at-the-limit", |bytes| {
+        let inner = array(bytes.saturating_sub(2046), "[", "]", |_| "[]".into());
+        ["[".repeat(1022).into_bytes(), inner, "]".repeat(1022).into_bytes()].concat()
+    }),
 ];
