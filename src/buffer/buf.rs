@@ -132,6 +132,12 @@ impl Buf {
         &self.0.home
     }
 
+    /// Makes the first `bytes` bytes ready to be written.
+    #[inline]
+    pub(super) fn warm(&self, bytes: usize) {
+        super::warm(self.0.ptr.as_ptr(), bytes);
+    }
+
     /// Whether the capacity stands in the byte budget.
     #[inline]
     pub(super) fn is_charged(&self) -> bool {

@@ -19,6 +19,8 @@ const RUN_BYTES: usize = 1 << 20;
 const LARGE_IDLE_BYTES_MAX: usize = 160 << 20;
 /// What a core holds of leased budget before it gives some back.
 const LEASE_IDLE_BYTES_MAX: u64 = 2 * LEASE_BYTES;
+/// How much of the next buffer is made ready while this one is filled. The CPU sees longer runs coming by itself.
+const WARM_BYTES_MAX: usize = 1024;
 const PAGE_BYTES: usize = 4096;
 
 /// What buffers that are dropped away from their pool come home to; it outlives the core.
@@ -104,6 +106,9 @@ impl Pool {
             Some(class) => {
                 self.charge(SMALL[class])?;
                 let mut buf = self.take_small(class);
+                if let Some(next) = self.small[class].borrow().free.last() {
+                    next.warm(bytes.min(WARM_BYTES_MAX));
+                }
                 buf.set_charged(true);
                 Ok(buf)
             }
