@@ -11,8 +11,10 @@ mod budget;
 mod buf;
 mod class;
 mod pool;
+mod warm;
 
 pub use budget::{Budget, Charge, LEASE_BYTES, OverBudget};
 pub use buf::Buf;
 pub use class::{READ_BYTES, SMALL_BODY_BYTES, SPARE_BYTES, capacity_for};
 pub use pool::Pool;
+pub use warm::warm;

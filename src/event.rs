@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 pub use id::{EventId, EventIds};
 
-use crate::buffer::Buf;
+use crate::buffer::{Buf, warm};
 use crate::http::head::{Field, Head, Method};
 use crate::http::{Span, query};
 
@@ -51,6 +51,15 @@ impl Slot {
             body: 0..0,
             pushed_at_ns: None,
         }
+    }
+
+    /// Makes an empty handle ready to be filled.
+    #[inline]
+    pub fn warm(&self) {
+        /// Fields of a head that most senders keep to.
+        const FIELDS: usize = 8;
+        warm(self, size_of::<Self>());
+        warm(self.head.fields.as_ptr(), self.head.fields.capacity().min(FIELDS) * size_of::<Field>());
     }
 
     fn bytes(&self) -> &[u8] {

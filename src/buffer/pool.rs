@@ -19,6 +19,8 @@ const RUN_BYTES: usize = 1 << 20;
 const LARGE_IDLE_BYTES_MAX: usize = 160 << 20;
 /// What a core holds of leased budget before it gives some back.
 const LEASE_IDLE_BYTES_MAX: u64 = 2 * LEASE_BYTES;
+/// How much of the next buffer is made ready while this one is filled. The CPU sees longer runs coming by itself.
+const WARM_BYTES_MAX: usize = 1024;
 const PAGE_BYTES: usize = 4096;
 
 /// What buffers that are dropped away from their pool come home to; it outlives the core.
@@ -104,7 +106,10 @@ impl Pool {
             Some(class) => {
                 self.charge(SMALL[class])?;
                 let mut buf = self.take_small(class);
-                buf.charged = true;
+                if let Some(next) = self.small[class].borrow().free.last() {
+                    next.warm(bytes.min(WARM_BYTES_MAX));
+                }
+                buf.set_charged(true);
                 Ok(buf)
             }
             None => self.take_large(large_capacity(bytes + SPARE_BYTES)),
@@ -114,9 +119,9 @@ impl Pool {
     /// Charges a read buffer that becomes part of an event.
     #[inline]
     pub fn charge_read(&self, buf: &mut Buf) -> Result<(), OverBudget> {
-        debug_assert!(!buf.charged && buf.capacity() == READ_BYTES);
+        debug_assert!(!buf.is_charged() && buf.capacity() == READ_BYTES);
         self.charge(READ_BYTES)?;
-        buf.charged = true;
+        buf.set_charged(true);
         Ok(())
     }
 
@@ -131,7 +136,8 @@ impl Pool {
     pub fn put(&self, mut buf: Buf) {
         debug_assert!(Arc::ptr_eq(buf.home(), &self.home), "a buffer goes back to the core that owns it");
         buf.truncate(0);
-        if std::mem::take(&mut buf.charged) {
+        if buf.is_charged() {
+            buf.set_charged(false);
             self.uncharge(buf.capacity());
         }
         match SMALL.iter().position(|&capacity| capacity == buf.capacity()) {
@@ -157,28 +163,23 @@ impl Pool {
         if let Err(over) = self.recharge(buf.capacity(), capacity) {
             return Err((buf, over));
         }
-        let len = buf.len();
-        buf.charged = false;
-        let (old, old_capacity, home) = buf.into_raw();
+        let (old, old_capacity) = (buf.as_mut_ptr(), buf.capacity());
         // SAFETY: the mapping is ours and whole; on success it is replaced by the one returned.
-        let new = unsafe { libc::mremap(old.as_ptr().cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
-        let failed = new == libc::MAP_FAILED;
-        let (ptr, capacity) = match NonNull::new(new.cast::<u8>()) {
-            Some(ptr) if !failed => (ptr, capacity),
-            _ => (old, old_capacity),
-        };
-        // SAFETY: `ptr` is the mapping we own, anonymous and hence initialised.
-        let mut buf = unsafe { Buf::from_raw(ptr, capacity, home) };
-        buf.charged = true;
-        buf.advance(len);
-        if failed {
-            let asked = large_capacity(bytes + SPARE_BYTES);
-            self.uncharge(asked);
-            // What was charged before the attempt fits again: it was just given back.
-            buf.charged = self.charge(capacity).is_ok();
-            return Err((buf, OverBudget));
+        let new = unsafe { libc::mremap(old.cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
+        match NonNull::new(new.cast::<u8>()) {
+            Some(new) if new.as_ptr().cast() != libc::MAP_FAILED => {
+                // SAFETY: `new` is the mapping we own, anonymous and hence initialised.
+                unsafe { buf.moved_to(new, capacity) };
+                buf.set_charged(true);
+                Ok(buf)
+            }
+            _ => {
+                self.uncharge(capacity);
+                // What was charged before the attempt fits again: it was just given back.
+                buf.set_charged(self.charge(old_capacity).is_ok());
+                Err((buf, OverBudget))
+            }
         }
-        Ok(buf)
     }
 
     /// Replaces a charge of `old` bytes by one of `new`, which is not less.
@@ -306,13 +307,13 @@ impl Pool {
             self.charge(large[index].capacity())?;
             let mut buf = large.swap_remove(index);
             self.large_idle_bytes.set(self.large_idle_bytes.get() - buf.capacity());
-            buf.charged = true;
+            buf.set_charged(true);
             return Ok(buf);
         }
         self.charge(capacity)?;
         // SAFETY: a fresh mapping, owned by nobody else.
         let mut buf = unsafe { Buf::from_raw(map(capacity), capacity, self.home.clone()) };
-        buf.charged = true;
+        buf.set_charged(true);
         Ok(buf)
     }
 
