@@ -14,6 +14,7 @@ pub use id::{EventId, EventIds};
 use crate::buffer::Buf;
 use crate::http::head::{Field, Head, Method};
 use crate::http::{Span, query};
+use crate::json::Facts;
 
 /// The handle of one event, from the first byte of its head until its trigger has run.
 pub struct Slot {
@@ -33,6 +34,8 @@ pub struct Slot {
     pub head_at: usize,
     /// Where in `buf` the body stands.
     pub body: Range<usize>,
+    /// What the verdict on the body found.
+    pub facts: Facts,
     /// When it was pushed, in nanoseconds of the core's clock, if this event was chosen as a sample.
     pub pushed_at_ns: Option<u64>,
 }
@@ -49,8 +52,14 @@ impl Slot {
             buf: None,
             head_at: 0,
             body: 0..0,
+            facts: Facts::default(),
             pushed_at_ns: None,
         }
+    }
+
+    /// The body as it was received, which may be empty.
+    pub fn received_body(&self) -> &[u8] {
+        &self.bytes()[self.body.clone()]
     }
 
     fn bytes(&self) -> &[u8] {
@@ -121,7 +130,7 @@ impl<'a> Event<'a> {
 
     /// The body as JSON text: the exact bytes received, or `{}` when there were none.
     pub fn body(&self) -> &'a [u8] {
-        match &self.slot.bytes()[self.slot.body.clone()] {
+        match self.slot.received_body() {
             b"" => b"{}",
             body => body,
         }

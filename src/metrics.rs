@@ -72,7 +72,7 @@ block! {
         queue_waits: Counter = "queue_waits_total",
         /// Requests refused because the byte budget had no room for the body.
         over_budget: Counter = "over_budget_total",
-        /// Time taken to judge and parse a body as JSON.
+        /// Time taken by the JSON verdict on a body, the pieces of one that arrived in parts together.
         parse_time: Histogram = "parse_seconds",
         /// Bytes of body buffers mapped now, in use or kept for the next body.
         pool_bytes: Gauge = "pool_bytes",

@@ -5,8 +5,8 @@
 //! SIGTERM ─► not ready ─► drain_delay ─► cores: finish, stop accepting ─► workers: empty the queues ─► exit
 //! ```
 //!
-//! Threads: one per core, pinned; one per worker; the judges of large bodies; and the thread that called [`run`],
-//! which carries the control plane (admin listener, signals) on a tokio runtime of its own.
+//! Threads: one per core, pinned; one per worker; and the thread that called [`run`], which carries the control plane
+//! (admin listener, signals) on a tokio runtime of its own.
 
 mod build;
 mod socket;

@@ -14,12 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 use slab::Slab;
 
 use super::deadlines::{Cause, Phase, TICK, Watch};
-use super::judges::{Bench, Case, Judges};
 use super::{Webhooks, accept};
 use crate::buffer::{Budget, Buf, OverBudget, Pool};
 use crate::event::{EventIds, Slot};
 use crate::io::{self, BellRope, Driver, Interrupt, Listener, Yielded};
-use crate::json::tape::Parser;
 use crate::limits::Limits;
 use crate::metrics::{CoreMetrics, Metrics, clock_ns};
 use crate::queue::{HomeBell, Outbox};
@@ -71,8 +69,6 @@ pub struct CoreParts {
     pub outboxes: Vec<Outbox>,
     /// How many handles its home queues hold.
     pub handles_max: usize,
-    /// The judges of large bodies.
-    pub judges: Arc<Judges>,
     /// Wakes the core.
     pub bell: Arc<HomeBell>,
     /// The core's end of its bell.
@@ -90,7 +86,6 @@ pub(super) struct Core {
     pub limits: Arc<Limits>,
     pub webhooks: Arc<Webhooks>,
     pub pool: Pool,
-    pub parser: RefCell<Parser>,
     pub yielded: Rc<Yielded>,
     pub connections: RefCell<Slab<Rc<Watch>>>,
     pub draining: Cell<bool>,
@@ -123,8 +118,6 @@ pub(super) struct Core {
     started: Instant,
     ending: Cell<bool>,
     background_tasks: Cell<usize>,
-    judges: Arc<Judges>,
-    bench: Arc<Bench>,
     bell: Arc<HomeBell>,
     control: Arc<CoreControl>,
     metrics: Arc<Metrics>,
@@ -158,7 +151,6 @@ impl Core {
     pub fn new(parts: CoreParts) -> (Self, TcpListener, UnixStream) {
         let core = Self {
             pool: Pool::new(parts.budget),
-            parser: RefCell::new(Parser::new()),
             yielded: Rc::default(),
             connections: RefCell::default(),
             draining: Cell::new(false),
@@ -185,8 +177,6 @@ impl Core {
             started: Instant::now(),
             ending: Cell::new(false),
             background_tasks: Cell::new(0),
-            bench: Arc::new(Bench::new(parts.bell.clone())),
-            judges: parts.judges,
             bell: parts.bell,
             control: parts.control,
             metrics: parts.metrics,
@@ -383,11 +373,6 @@ impl Core {
         }
     }
 
-    /// Sends a large body to a judge.
-    pub fn submit(&self, slot: Box<Slot>, connection: usize) {
-        self.judges.submit(Case { slot, connection, bench: self.bench.clone() });
-    }
-
     // ---- turns ----
 
     /// Asks for [`Self::end_of_turn`] when the ready tasks have run.
@@ -481,7 +466,7 @@ impl Core {
     fn end_all(&self) {
         self.ending.set(true);
         for (_, watch) in self.connections.borrow().iter() {
-            if !matches!(watch.phase(), Phase::Verdict | Phase::Ended) {
+            if watch.phase() != Phase::Ended {
                 watch.interrupt(Cause::Expired);
             }
         }

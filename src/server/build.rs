@@ -16,7 +16,7 @@ use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::{self, Config};
 use crate::http::cors::AllowedOrigins;
-use crate::ingest::{self, CoreControl, CoreParts, Judges, Webhook, Webhooks};
+use crate::ingest::{self, CoreControl, CoreParts, Webhook, Webhooks};
 use crate::io::{self, Driver};
 use crate::limits::{Limits, allowed_cpus};
 use crate::metrics::Metrics;
@@ -40,8 +40,6 @@ pub(super) struct Running {
     cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
     cores_left: usize,
     workers_left: usize,
-    /// Ends when it is dropped, after the cores.
-    _judges: Arc<Judges>,
 }
 
 impl Running {
@@ -137,9 +135,6 @@ pub(super) fn start(
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
     let budget = Arc::new(Budget::new(limits.budget_bytes));
-    let judges = Judges::start(limits.parse_threads, &budget)
-        .map_err(|error| ServeError::io("cannot start the judges of large bodies", error))?;
-    let judges = Arc::new(judges);
     let mut bells = Vec::new();
     for _ in 0..limits.cores {
         let (ringer, rope) =
@@ -176,7 +171,6 @@ pub(super) fn start(
             budget: budget.clone(),
             outboxes,
             handles_max,
-            judges: judges.clone(),
             bell,
             rope,
             control,
@@ -197,7 +191,7 @@ pub(super) fn start(
         })?;
     }
     let (cores_left, workers_left) = (limits.cores, limits.workers);
-    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left, _judges: judges })
+    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left })
 }
 
 /// One queue each way between every core and every worker.

@@ -1,0 +1,71 @@
+//! The JSON verdict on a body: at once on one that is all there, in step with the reads on one that arrives in parts.
+//!
+//! A part is judged when it has been read and while it is still in the cache, so the verdict stands when the last
+//! byte does, and a sender of garbage is answered at its first bad byte.
+
+use crate::http::{Reject, reject};
+use crate::json::{Facts, Invalid, InvalidKind, Validator, stream};
+use crate::metrics::clock_ns;
+
+/// What is known of `{}`, which an absent or empty body stands for.
+fn empty_object() -> Facts {
+    Facts { structurals: 2, nodes: 1, ..Facts::default() }
+}
+
+/// Judges a body that is all there.
+#[inline]
+pub(super) fn judge(body: &[u8]) -> Result<Facts, Reject> {
+    if body.is_empty() {
+        return Ok(empty_object());
+    }
+    stream::validate(body).map_err(refusal)
+}
+
+/// The answer to a body that is no document.
+fn refusal(invalid: Invalid) -> Reject {
+    let problem = match invalid.kind {
+        InvalidKind::TooDeep => &reject::JSON_TOO_DEEP,
+        _ => &reject::INVALID_JSON,
+    };
+    Reject::from(problem).at(invalid.offset as u64)
+}
+
+/// The verdict on a body that arrives in parts. It lives only while the body is received.
+pub(super) struct Verdict {
+    validator: Validator,
+    /// How many bytes of the body it has seen.
+    judged: usize,
+    /// The time it took so far, if it is timed.
+    took_ns: Option<u64>,
+}
+
+impl Verdict {
+    /// Before the first byte of a body.
+    pub fn new(timed: bool) -> Self {
+        Self { validator: Validator::new(), judged: 0, took_ns: timed.then_some(0) }
+    }
+
+    /// Judges what has come since the last call; `body` is all that has come.
+    pub fn follow(&mut self, body: &[u8]) -> Result<(), Reject> {
+        let started = self.took_ns.map(|_| clock_ns());
+        let judged = self.validator.feed(&body[self.judged..]);
+        self.judged = body.len();
+        if let (Some(took), Some(started)) = (&mut self.took_ns, started) {
+            *took += clock_ns() - started;
+        }
+        judged.map_err(refusal)
+    }
+
+    /// Nothing follows what it has seen.
+    pub fn finish(&self) -> Result<Facts, Reject> {
+        if self.judged == 0 {
+            return Ok(empty_object());
+        }
+        self.validator.finish().map_err(refusal)
+    }
+
+    /// The time of all its pieces together, if it is timed.
+    pub fn took_ns(&self) -> Option<u64> {
+        self.took_ns
+    }
+}
