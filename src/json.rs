@@ -22,7 +22,7 @@ mod verdict;
 
 pub use fuzz::fuzz_verdict;
 pub use naive::validate;
-pub use stream::Validator;
+pub use stream::{Validator, fuzz_stream};
 pub use structurals::{Scan, scan};
 pub use tape::{Document, Judged, PaddedText, Parser, RawText, SPARE_BYTES, Unparsed, get, memory_charge};
 pub use verdict::{DEPTH_MAX, Facts, Invalid, InvalidKind};

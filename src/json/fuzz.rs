@@ -49,8 +49,8 @@ pub fn fuzz_verdict(data: &[u8]) {
     match verdict {
         Ok(facts) => {
             assert!(skipped, "serde_json skips every valid document");
-            assert_eq!((facts.structurals, facts.escapes), (scanned.structurals, scanned.backslash));
-            assert!(facts.depth <= scanned.openings);
+            assert!(facts.structurals <= 2 * scanned.structurals + 1);
+            assert_eq!(facts.escapes, scanned.backslash);
             assert!(facts.nodes <= 1 + scanned.structurals);
             assert!(facts.nodes * 24 <= 24 + memory_charge(data.len(), scanned));
         }

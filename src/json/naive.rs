@@ -88,7 +88,6 @@ impl Cursor<'_> {
                         return self.bad(InvalidKind::TooDeep);
                     }
                     open.push(if byte == b'[' { Open::Array } else { Open::Object });
-                    self.facts.depth = self.facts.depth.max(open.len());
                     self.facts.nodes += 1;
                     self.step(if byte == b'[' { Next::FirstElement } else { Next::FirstKey })
                 }

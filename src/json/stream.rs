@@ -21,10 +21,15 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod block;
+#[cfg(target_arch = "x86_64")]
+mod dispatch;
+mod fuzz;
 mod number;
 mod state;
 #[cfg(target_arch = "x86_64")]
 mod tables;
+
+pub use fuzz::fuzz_stream;
 
 use automaton::{Automaton, Lexeme};
 
@@ -124,15 +129,15 @@ fn blocks(automaton: &mut Automaton, text: &[u8], is_last: bool) -> usize {
     #[cfg(target_arch = "x86_64")]
     if automaton.is_at_rest()
         && (is_last || text.len() >= block::BLOCK_BYTES)
-        && let Some(cpu) = avx512::Cpu::detect()
+        && let Some(instructions) = dispatch::Instructions::detect()
     {
         return automaton.resume(|place| {
-            let mut taken = cpu.run(place, text);
+            let mut taken = instructions.run(place, text);
             while is_last && (1..block::BLOCK_BYTES).contains(&(text.len() - taken)) {
                 let rest = &text[taken..];
                 let mut filled_up = [b' '; block::BLOCK_BYTES];
                 filled_up[..rest.len()].copy_from_slice(rest);
-                match cpu.run(place, &filled_up) {
+                match instructions.run(place, &filled_up) {
                     0 => break,
                     more => taken += more.min(rest.len()),
                 }

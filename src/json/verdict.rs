@@ -74,6 +74,4 @@ pub struct Facts {
     /// Whether simd-json's tape cannot hold a value of it: an integer beyond 64 bits, a number beyond the largest
     /// double, an escaped lone surrogate. (A length beyond 32 bits is for [`super::tape`] to mind.)
     pub beyond_tape: bool,
-    /// The deepest nesting; 0 for a document that is neither array nor object.
-    pub depth: usize,
 }

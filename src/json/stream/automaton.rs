@@ -40,7 +40,6 @@ pub(super) struct Automaton {
     /// An escaped high surrogate waits for its low half right behind it.
     pub high_waits: bool,
     pub stack: Stack,
-    /// All but the depth, which the stack knows.
     pub facts: Facts,
 }
 
@@ -209,8 +208,7 @@ impl Automaton {
     }
 
     fn open(&mut self, object: bool) -> Result<(), Bad> {
-        let mut mark = self.stack.mark();
-        if !self.stack.push(object, &mut mark) {
+        if !self.stack.push(object) {
             return Err((0, InvalidKind::TooDeep));
         }
         self.next = if object { Next::FirstKey } else { Next::FirstElement };
@@ -276,7 +274,6 @@ impl Automaton {
             Lexeme::Number(number) if number.is_complete() => facts.beyond_tape |= number.is_beyond_tape(),
             _ => return None,
         }
-        facts.depth = self.stack.deepest();
         (self.next == Next::AfterValue && self.stack.depth() == 0).then_some(facts)
     }
 }

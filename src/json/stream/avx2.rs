@@ -116,8 +116,19 @@ impl Bytes for Halves {
     }
 
     #[inline(always)]
-    fn high(self) -> u64 {
-        mask(self.low, self.high)
+    fn is_plain(self) -> bool {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        unsafe {
+            // Signed, what has the highest bit is less than everything else.
+            let least = _mm256_min_epi8(self.low, self.high);
+            _mm256_movemask_epi8(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), least)) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn is_ascii(self) -> bool {
+        // SAFETY: a block exists only where the CPU has AVX2.
+        unsafe { _mm256_movemask_epi8(_mm256_or_si256(self.low, self.high)) == 0 }
     }
 
     #[inline(always)]
@@ -146,6 +157,18 @@ impl Bytes for Halves {
                 _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
             _mm_cvtsi128_si64(product) as u64
         }
+    }
+
+    #[inline(always)]
+    fn compress(self, value: u64, mask: u64) -> u64 {
+        // SAFETY: a block exists only where the CPU has BMI2.
+        unsafe { _pext_u64(value, mask) }
+    }
+
+    #[inline(always)]
+    fn expand(self, value: u64, mask: u64) -> u64 {
+        // SAFETY: a block exists only where the CPU has BMI2.
+        unsafe { _pdep_u64(value, mask) }
     }
 }
 

@@ -92,9 +92,18 @@ impl Bytes for Whole {
     }
 
     #[inline(always)]
-    fn high(self) -> u64 {
+    fn is_plain(self) -> bool {
         // SAFETY: a block exists only where the CPU has AVX-512.
-        unsafe { _mm512_movepi8_mask(self.0) }
+        unsafe {
+            // Signed, what has the highest bit is less than everything else.
+            _mm512_cmplt_epi8_mask(self.0, _mm512_set1_epi8(0x20)) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn is_ascii(self) -> bool {
+        // SAFETY: a block exists only where the CPU has AVX-512.
+        unsafe { _mm512_movepi8_mask(self.0) == 0 }
     }
 
     #[inline(always)]
@@ -138,6 +147,18 @@ impl Bytes for Whole {
                 _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
             _mm_cvtsi128_si64(product) as u64
         }
+    }
+
+    #[inline(always)]
+    fn compress(self, value: u64, mask: u64) -> u64 {
+        // SAFETY: a block exists only where the CPU has BMI2.
+        unsafe { _pext_u64(value, mask) }
+    }
+
+    #[inline(always)]
+    fn expand(self, value: u64, mask: u64) -> u64 {
+        // SAFETY: a block exists only where the CPU has BMI2.
+        unsafe { _pdep_u64(value, mask) }
     }
 }
 

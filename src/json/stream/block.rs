@@ -13,7 +13,10 @@
 //! - *Numbers.* Digits are runs that carries pass through: behind a point stands a run of digits that does not end in
 //!   another point, behind an exponent one that ends in neither point nor exponent, and so on: all numbers of a block
 //!   at once, where a loop over their bytes takes 2 ns a number and mispredicts their ends.
-//! - *Brackets* are taken one by one, because each asks the stack. They also say which commas stand in objects.
+//! - *Brackets.* A bracket that opens and the next one, if it closes, are a pair: all such pairs of a block are matched
+//!   at once, then those around them, until only brackets are left that close levels of the stack or open new ones,
+//!   which the stack takes together. Subtracting where a pair opens from where it closes gives what lies between; so
+//!   it is known which commas stand in objects, and a key must follow.
 //! - *Escapes* and *UTF-8* (Keiser and Lemire, *Validating UTF-8 in less than one instruction per byte*, 2021) are
 //!   looked at only in blocks that have them.
 //!
@@ -24,13 +27,14 @@
 //! **Errors.** A block finds out that something is wrong with it, not what or where. It is then left untouched for
 //! [`super::automaton`], which is also the way out for what does not fit a block, such as a number of 64 digits.
 //!
-//! **Rejected.** Compressing the masks of tokens with `pext` to make them adjacent: eight `pext` where two or three
-//! additions do, and a trap on CPUs that have it in microcode. A table-driven automaton over bytes: 0.65 GB/s on
+//! **Rejected.** Taking brackets one by one: 0.6 GB/s on `[[],[],…`, and a misprediction for every block that has another
+//! number of them than the last. Compressing all masks with `pext` so that tokens become adjacent: eight of it where two
+//! or three additions do. (Two are left, for pairs of brackets. AMD before Zen 3 has them in microcode and is slower.) A table-driven automaton over bytes: 0.65 GB/s on
 //! numbers and 1.6–2.0 on webhooks. A list of token positions as a parser needs it: half of the time went there.
 
 use super::number::Number;
-use super::state::{Mark, Next, Stack};
-use crate::json::verdict::Facts;
+use super::state::{Next, Stack};
+use crate::json::verdict::{DEPTH_MAX, Facts};
 
 /// Bytes of a block.
 pub(super) const BLOCK_BYTES: usize = 64;
@@ -51,14 +55,19 @@ pub(super) trait Bytes: Copy {
     fn bit5(self) -> u64;
     /// Space, tab, line feed, carriage return.
     fn spaces(self) -> u64;
-    /// Bytes of 0x80 and more.
-    fn high(self) -> u64;
+    /// Whether every byte is one of ASCII and no control character.
+    fn is_plain(self) -> bool;
+    fn is_ascii(self) -> bool;
     /// What may follow a backslash: `"\/bfnrtu`.
     fn escapable(self) -> u64;
     /// Where a sequence is not UTF-8: at its first bad byte or at most two later. Before the block stands ASCII.
     fn utf8_errors(self) -> u64;
     /// Each bit the exclusive or of itself and all below it.
     fn prefix_xor(self, mask: u64) -> u64;
+    /// The bits of `value` at the ones of `mask`, next to each other.
+    fn compress(self, value: u64, mask: u64) -> u64;
+    /// The lowest bits of `value`, at the ones of `mask`.
+    fn expand(self, value: u64, mask: u64) -> u64;
 }
 
 /// What crosses from a block to the next, besides the stack.
@@ -92,15 +101,28 @@ pub(super) struct Place<'a> {
 #[inline(always)]
 pub(super) fn run<B: Bytes>(cpu: B::Cpu, place: &mut Place<'_>, text: &[u8]) -> usize {
     let mut carry = Carry::of(place);
-    let mut facts = *place.facts;
+    let mut tally = Tally::default();
     let mut at = 0;
     while let Some(bytes) = text[at..].first_chunk() {
-        let Some(taken) = block::<B>(cpu, bytes, &mut carry, place.stack, &mut facts) else { break };
+        let Some(taken) = block::<B>(cpu, bytes, &mut carry, place.stack, &mut tally) else { break };
         at += taken;
     }
     carry.put(place);
-    *place.facts = facts;
+    place.facts.nodes += tally.nodes as usize;
+    place.facts.structurals += tally.structurals as usize;
+    place.facts.escapes |= tally.backslashes != 0;
+    place.facts.beyond_tape |= tally.beyond_tape;
     at
+}
+
+/// What is counted over the blocks.
+#[derive(Default)]
+struct Tally {
+    nodes: u64,
+    structurals: u64,
+    /// The backslashes of all blocks together.
+    backslashes: u64,
+    beyond_tape: bool,
 }
 
 impl Carry {
@@ -137,38 +159,42 @@ impl Carry {
     }
 }
 
-/// Judges one block and says how many of its bytes were taken; `None`, and nothing is changed, if not all is well.
+/// Judges one block and says how many of its bytes were taken; `None`, and nothing but the tally's `beyond_tape` is
+/// changed, if not all is well.
 #[inline(always)]
 fn block<B: Bytes>(
     cpu: B::Cpu,
     bytes: &[u8; BLOCK_BYTES],
     carry: &mut Carry,
     stack: &mut Stack,
-    facts: &mut Facts,
+    tally: &mut Tally,
 ) -> Option<usize> {
     let block = B::load(cpu, bytes);
     let backslash = block.eq(b'\\');
     let mut quote = block.eq(b'"');
-    let control = block.within(0, 0x20);
-    let high = block.high();
+    let is_plain = block.is_plain();
     let mut end = BLOCK_BYTES as u32;
 
+    let (mut control, mut is_ascii) = (0, true);
+    if !is_plain {
+        (control, is_ascii) = (block.within(0, 0x20), block.is_ascii());
+    }
+
     // The inside of a long string.
-    if carry.string & !ones_if(backslash | quote != 0) != 0 {
-        if high != 0 {
+    if backslash | quote == 0 && carry.string != 0 {
+        if !is_ascii {
             end = utf8_end(block, bytes, end)?;
         }
         return (control == 0).then_some(end as usize);
     }
 
-    let mut beyond_tape = false;
     if backslash != 0 {
         let escapes = escapes(block, backslash)?;
         quote &= !escapes.escaped;
         end = escapes.end;
-        beyond_tape = escapes.has_lone_surrogate;
+        tally.beyond_tape |= escapes.has_lone_surrogate;
     }
-    if high != 0 {
+    if !is_ascii {
         end = utf8_end(block, bytes, end)?;
     }
     let keep = below(end);
@@ -176,6 +202,7 @@ fn block<B: Bytes>(
 
     // A string's opening quote counts as inside, its closing quote does not.
     let string = block.prefix_xor(quote) ^ carry.string;
+    let mut wrong = control & string & keep;
     let outside = keep & !string;
     let folded = block.folded();
     let open = folded.eq(b'{') & outside;
@@ -185,7 +212,6 @@ fn block<B: Bytes>(
     // What is cut off reads as white space: what waits for the next token waits for that of the next block.
     let mut space = (block.spaces() | !keep) & !string;
     let mut scalar = outside & !(open | close | comma | colon | quote | space);
-    let mut wrong = control & string & keep;
 
     let mut starts = 0;
     if scalar != 0 {
@@ -199,42 +225,46 @@ fn block<B: Bytes>(
             space |= !below(end);
         }
         starts = scalar & !(scalar << 1);
-        beyond_tape |= scalars(block, bytes, scalar, starts)?;
+        wrong |= scalars(block, bytes, scalar, starts, tally)?;
     }
 
     let mut next = *carry;
     let opening_quote = quote & string;
     let values = opening_quote | starts | open;
     let expected = follow(open | comma | colon, space, &mut next.value);
-    let behind_open = follow(open, space, &mut next.opened);
-    // A value wherever one is expected and nowhere else, but for the end of what is empty.
-    wrong |= (values & !expected) | (expected & !(values | (close & behind_open)));
-
-    let mut mark = stack.mark();
-    let nesting = match open | close {
-        0 => Nesting::of(stack),
-        _ => brackets(open, close, block.bit5(), stack, &mut mark),
+    let nesting = if open | close != 0 {
+        nesting(block, open, close, stack)?
+    } else {
+        next.opened &= u64::from(values | comma | colon == 0);
+        Nesting::without_brackets(stack)
     };
+    let mut empty = 0;
+    if open | close != 0 {
+        empty = close & follow(open, space, &mut next.opened);
+    }
+    // A value wherever one is expected and nowhere else, but for the end of what is empty.
+    wrong |= (values ^ expected) & !empty;
     wrong |= nesting.wrong | (comma & nesting.in_root);
+
     let key_places = follow((comma & nesting.in_object) | nesting.objects, space, &mut next.key);
     let keys = key_places & opening_quote;
     wrong |= key_places & !(keys | close);
-
-    let (ended, over) = string.overflowing_add(keys);
-    let (ended, over_with_carry) = ended.overflowing_add(carry.in_key);
-    next.in_key = u64::from(over | over_with_carry);
+    // Within a string that began before the block there is no opening quote at its first byte.
+    let (ended, over) = string.overflowing_add(keys | carry.in_key);
+    next.in_key = u64::from(over);
     wrong |= follow(ended & !string, space, &mut next.colon) ^ colon;
-
     if wrong != 0 {
-        stack.restore(&mark);
         return None;
+    }
+
+    if open | close != 0 {
+        stack.replace(nesting.closed, nesting.opened, nesting.opened_objects);
     }
     next.string = ones_if(string >> 63 != 0);
     *carry = next;
-    facts.nodes += values.count_ones() as usize;
-    facts.structurals += (values | close | comma | colon).count_ones() as usize;
-    facts.escapes |= backslash & keep != 0;
-    facts.beyond_tape |= beyond_tape;
+    tally.nodes += u64::from(values.count_ones());
+    tally.structurals += u64::from((values | close | comma | colon).count_ones());
+    tally.backslashes |= backslash & keep;
     Some(end as usize)
 }
 
@@ -328,10 +358,15 @@ fn utf8_end<B: Bytes>(block: B, bytes: &[u8; BLOCK_BYTES], mut end: u32) -> Opti
     (wrong == 0).then_some(end)
 }
 
-/// The numbers and literal names of a block, none of which is cut: whether the tape cannot hold one; `None` if one is
-/// malformed.
+/// The numbers and literal names of a block, none of which is cut. Not zero, or `None`, if one is malformed.
 #[inline(always)]
-fn scalars<B: Bytes>(block: B, bytes: &[u8; BLOCK_BYTES], scalar: u64, starts: u64) -> Option<bool> {
+fn scalars<B: Bytes>(
+    block: B,
+    bytes: &[u8; BLOCK_BYTES],
+    scalar: u64,
+    starts: u64,
+    tally: &mut Tally,
+) -> Option<u64> {
     let digit = block.within(b'0', 10) & scalar;
     let mut integer = starts & digit;
     let mut wrong = 0;
@@ -349,35 +384,40 @@ fn scalars<B: Bytes>(block: B, bytes: &[u8; BLOCK_BYTES], scalar: u64, starts: u
             wrong |= (letters & !names) | (names << 1 & scalar & !names);
             e &= !names;
         }
-        let sign = minus | plus;
-        let behind_e = e << 1;
         integer |= (starts & minus) << 1;
+        // A sign at the beginning or behind an e, and digits behind it; digits on both sides of a point.
+        let behind_e = e << 1;
+        let sign = minus | plus;
         wrong |= (minus & !(starts | behind_e)) | (plus & !behind_e);
         wrong |= (point | e) & !(digit << 1);
         wrong |= ((sign | point) << 1) & !digit;
-        wrong |= behind_e & !(digit | sign);
-        // Where the digits of fractions and powers begin. A one added there falls out at their end.
         let fraction = point << 1;
-        let power = (behind_e & digit) | (behind_e & sign) << 1;
-        wrong |= digit.wrapping_add((fraction | power) & digit) & !digit & point;
-        wrong |= digit.wrapping_add(power & digit) & !digit & e;
-        large_power = power & digit & digit >> 1 & digit >> 2;
+        let mut behind = digit.wrapping_add(fraction & digit);
+        if e != 0 {
+            wrong |= behind_e & !(digit | sign);
+            // Where the digits of a power begin. A one added there, or where a fraction begins, falls out at their end.
+            let power = (behind_e & digit) | ((behind_e & sign) << 1 & digit);
+            wrong |= digit.wrapping_add(power) & !digit & e;
+            behind = behind.wrapping_add(power);
+            large_power = power & digit >> 1 & digit >> 2;
+        }
+        wrong |= behind & !digit & point;
     }
     // Leading zeros are not allowed.
     wrong |= (integer & block.eq(b'0')) << 1 & digit;
-    if wrong != 0 {
-        return None;
-    }
+
     // Nineteen digits fit 64 bits, eighteen with a sign; with a power below 100 any number in a block fits a double.
     let digits_2 = digit & digit >> 1;
     let digits_4 = digits_2 & digits_2 >> 2;
     let digits_8 = digits_4 & digits_4 >> 4;
-    let digits_19 = digits_8 & digits_8 >> 8 & digits_2 >> 16 & digit >> 18;
-    let large_integer = integer & digits_19 & (digit >> 19 | !starts);
-    if large_integer | large_power == 0 {
-        return Some(false);
+    let digits_16 = digits_8 & digits_8 >> 8;
+    if (digits_16 & integer) | large_power != 0 {
+        let large_integer = digits_16 & integer & digits_2 >> 16 & digit >> 18 & (digit >> 19 | !starts);
+        if wrong == 0 && large_integer | large_power != 0 {
+            tally.beyond_tape |= is_any_beyond_tape(bytes, scalar, starts & (digit | block.eq(b'-')));
+        }
     }
-    Some(is_any_beyond_tape(bytes, scalar, starts & (digit | block.eq(b'-'))))
+    Some(wrong)
 }
 
 #[cold]
@@ -396,21 +436,21 @@ fn is_any_beyond_tape(bytes: &[u8; BLOCK_BYTES], scalar: u64, mut starts: u64) -
 /// The bytes of the literal names that begin at `starts`; `None` if something else does.
 #[inline(always)]
 fn literal_names(bytes: &[u8; BLOCK_BYTES], mut starts: u64) -> Option<u64> {
-    let mut names = 0;
+    let (mut names, mut all_right) = (0, true);
     while starts != 0 {
         let start = starts.trailing_zeros() as usize;
         starts &= starts - 1;
-        let length = match bytes[start..].first_chunk()? {
-            b"true" | b"null" => 4,
-            b"fals" if bytes.get(start + 4) == Some(&b'e') => 5,
-            _ => return None,
-        };
-        names |= ((1 << length) - 1) << start;
+        let word = bytes[start..].first_chunk::<4>()?;
+        let fifth = bytes.get(start + 4).copied().unwrap_or_default();
+        // No branches: which name comes next is nothing a CPU could guess.
+        let is_false = (word == b"fals") & (fifth == b'e');
+        all_right &= (word == b"true") | (word == b"null") | is_false;
+        names |= (0xF | u64::from(is_false) << 4) << start;
     }
-    Some(names)
+    all_right.then_some(names)
 }
 
-/// What the brackets of a block say about the bytes of it.
+/// What the brackets of a block say.
 struct Nesting {
     /// Bytes directly within an object.
     in_object: u64,
@@ -418,37 +458,87 @@ struct Nesting {
     in_root: u64,
     /// The brackets that open an object.
     objects: u64,
-    /// Not zero if brackets do not match or are too deep.
+    /// Levels of the stack that the block closes.
+    closed: u32,
+    /// Levels that it then opens and does not close.
+    opened: u32,
+    /// Which of these are objects, the outermost in bit 0.
+    opened_objects: u64,
+    /// Not zero if brackets do not match.
     wrong: u64,
 }
 
 impl Nesting {
-    /// Of a block without brackets.
     #[inline(always)]
-    fn of(stack: &Stack) -> Self {
-        let (in_object, in_root) = (ones_if(stack.in_object()), ones_if(stack.depth() == 0));
-        Self { in_object, in_root, objects: 0, wrong: 0 }
+    fn without_brackets(stack: &Stack) -> Self {
+        Self {
+            in_object: ones_if(stack.in_object()),
+            in_root: ones_if(stack.depth() == 0),
+            objects: 0,
+            closed: 0,
+            opened: 0,
+            opened_objects: 0,
+            wrong: 0,
+        }
     }
 }
 
-/// Takes the brackets of a block, one by one.
+/// Matches the brackets of a block; `None` if they could be nested too deep, or close more than is open.
 #[inline(always)]
-fn brackets(open: u64, close: u64, bit5: u64, stack: &mut Stack, mark: &mut Mark) -> Nesting {
-    let mut nesting = Nesting { objects: open & bit5, ..Nesting::of(stack) };
-    let mut left = open | close;
-    while left != 0 {
-        let at = left.trailing_zeros();
-        left &= left - 1;
-        let is_object = bit5 >> at & 1 == 1;
-        let right = match open >> at & 1 {
-            1 => stack.push(is_object, mark),
-            _ => stack.in_object() == is_object && stack.pop(),
-        };
-        nesting.wrong |= u64::from(!right);
-        let from_here = u64::MAX << at;
-        let (in_object, in_root) = (ones_if(stack.in_object()), ones_if(stack.depth() == 0));
-        nesting.in_object = (nesting.in_object & !from_here) | (in_object & from_here);
-        nesting.in_root = (nesting.in_root & !from_here) | (in_root & from_here);
+fn nesting<B: Bytes>(block: B, mut open: u64, mut close: u64, stack: &Stack) -> Option<Nesting> {
+    let object = block.bit5();
+    let objects = open & object;
+    let is_maybe_too_deep = stack.depth() + open.count_ones() > DEPTH_MAX as u32;
+    let mut wrong = 0;
+    // What lies between brackets that match is known without the stack. Round by round, from the innermost out.
+    let (mut matched, mut in_object) = (0, 0);
+    loop {
+        let brackets = open | close;
+        let matched_close = reach(open, brackets) & close;
+        if matched_close == 0 {
+            break;
+        }
+        let matched_open = block.expand(block.compress(matched_close, brackets) >> 1, brackets);
+        wrong |= (reach(open & object, brackets) ^ object) & matched_close;
+        // Subtracting one bit from a higher one gives the ones from here to there.
+        let between_braces = (matched_close & object).wrapping_sub(matched_open & object);
+        in_object |= between_braces & !matched;
+        matched |= matched_close.wrapping_sub(matched_open);
+        open ^= matched_open;
+        close ^= matched_close;
     }
-    nesting
+    // Left are brackets that close levels of the stack, and behind them some that open levels.
+    let top = stack.innermost();
+    let (closed, opened) = (close.count_ones(), open.count_ones());
+    if is_maybe_too_deep | (closed > stack.depth()) {
+        return None;
+    }
+    let brackets = open | close;
+    wrong |= block.expand(top, close) ^ (close & object);
+    let object_goes_on = block.expand(top >> 1, close) | (open & object);
+    let first = top & 1;
+    let beyond = (object_goes_on << 1 | first).wrapping_add(!brackets) & brackets;
+    let in_open_object = beyond.wrapping_sub(object_goes_on).wrapping_sub(first);
+    let mut in_root = 0;
+    if closed == stack.depth() {
+        // Behind all that is closed, before all that is opened.
+        let behind = u64::MAX.checked_shl(BLOCK_BYTES as u32 - close.leading_zeros()).unwrap_or(0);
+        let before = (open & open.wrapping_neg()).wrapping_sub(1);
+        in_root = behind & before & !matched;
+    }
+    Some(Nesting {
+        in_object: in_object | (in_open_object & !matched),
+        in_root,
+        objects,
+        closed,
+        opened,
+        opened_objects: block.compress(object, open),
+        wrong,
+    })
+}
+
+/// The next of `brackets` behind each of some of them.
+#[inline(always)]
+fn reach(from: u64, brackets: u64) -> u64 {
+    (from << 1).wrapping_add(!brackets) & brackets
 }

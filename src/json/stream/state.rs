@@ -19,41 +19,31 @@ pub(super) enum Next {
     AfterValue,
 }
 
-const LEVELS_PER_WORD: usize = u64::BITS as usize;
+const LEVELS_PER_WORD: u32 = u64::BITS;
 
 /// What is open: a bit for each level, set for an object.
+///
+/// Invariant: `held` levels stand in `top`, the others in the first `depth / 64` words or one fewer, all of them full.
 #[derive(Debug, Clone)]
 pub(super) struct Stack {
-    /// The levels above the last full word, the innermost in bit 0.
+    depth: u32,
+    /// Levels in `top`; none only when nothing is open.
+    held: u32,
+    /// The innermost levels, the very innermost in bit 0.
     top: u64,
-    depth: usize,
-    deepest: usize,
-    /// Full words below, the outermost first.
-    words: [u64; DEPTH_MAX / LEVELS_PER_WORD],
-}
-
-/// What a block changes of a [`Stack`], to take it back should the block be wrong.
-pub(super) struct Mark {
-    top: u64,
-    depth: usize,
-    deepest: usize,
-    word: Option<(usize, u64)>,
+    /// Full words, the outermost first.
+    words: [u64; DEPTH_MAX / LEVELS_PER_WORD as usize],
 }
 
 impl Stack {
     pub fn new() -> Self {
-        Self { top: 0, depth: 0, deepest: 0, words: [0; DEPTH_MAX / LEVELS_PER_WORD] }
+        Self { depth: 0, held: 0, top: 0, words: [0; DEPTH_MAX / LEVELS_PER_WORD as usize] }
     }
 
     /// How many arrays and objects are open.
     #[inline(always)]
-    pub fn depth(&self) -> usize {
+    pub fn depth(&self) -> u32 {
         self.depth
-    }
-
-    /// The most that ever were.
-    pub fn deepest(&self) -> usize {
-        self.deepest
     }
 
     /// Whether the innermost is an object; false when nothing is open.
@@ -62,18 +52,34 @@ impl Stack {
         self.top & 1 == 1
     }
 
+    /// The innermost 64 levels as bits, the very innermost in bit 0; zeroes where there are fewer.
+    #[inline(always)]
+    pub fn innermost(&self) -> u64 {
+        if self.held == self.depth || self.held == LEVELS_PER_WORD {
+            return self.top;
+        }
+        self.top | self.full_word() << self.held
+    }
+
+    /// The word below the top.
+    #[inline(always)]
+    fn full_word(&self) -> u64 {
+        self.words[((self.depth - self.held) / LEVELS_PER_WORD - 1) as usize]
+    }
+
     /// Opens an object or an array; false when that is one too many.
     #[inline(always)]
-    pub fn push(&mut self, object: bool, mark: &mut Mark) -> bool {
-        if self.depth.is_multiple_of(LEVELS_PER_WORD) && self.depth > 0 {
-            if self.depth == DEPTH_MAX {
+    pub fn push(&mut self, object: bool) -> bool {
+        if self.held == LEVELS_PER_WORD {
+            if self.depth as usize == DEPTH_MAX {
                 return false;
             }
-            self.spill(mark);
+            self.words[(self.depth / LEVELS_PER_WORD - 1) as usize] = self.top;
+            (self.top, self.held) = (0, 0);
         }
         self.top = self.top << 1 | u64::from(object);
+        self.held += 1;
         self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
         true
     }
 
@@ -83,35 +89,49 @@ impl Stack {
         if self.depth == 0 {
             return false;
         }
-        self.top >>= 1;
         self.depth -= 1;
-        if self.depth.is_multiple_of(LEVELS_PER_WORD) && self.depth > 0 {
-            self.top = self.words[self.depth / LEVELS_PER_WORD - 1];
+        self.held -= 1;
+        self.top >>= 1;
+        if self.held == 0 && self.depth > 0 {
+            (self.top, self.held) = (self.full_word(), LEVELS_PER_WORD);
         }
         true
     }
 
-    #[cold]
-    fn spill(&mut self, mark: &mut Mark) {
-        let index = self.depth / LEVELS_PER_WORD - 1;
-        // From one end of a word to its other are as many brackets as a block has bytes, so a block writes one word.
-        mark.word.get_or_insert((index, self.words[index]));
-        self.words[index] = self.top;
-    }
-
-    /// Where it stands now.
+    /// Closes `closed` levels and opens `opened`, of which `objects` says which are objects, the first in bit 0. At
+    /// most 64 of each, and the depth must allow it.
     #[inline(always)]
-    pub fn mark(&self) -> Mark {
-        Mark { top: self.top, depth: self.depth, deepest: self.deepest, word: None }
+    pub fn replace(&mut self, closed: u32, opened: u32, objects: u64) {
+        if closed < self.held && self.held - closed + opened <= LEVELS_PER_WORD && opened < LEVELS_PER_WORD {
+            self.top = self.top >> closed << opened | innermost_first(objects, opened);
+            self.held = self.held - closed + opened;
+            self.depth = self.depth - closed + opened;
+            return;
+        }
+        self.replace_across_words(closed, opened, objects);
     }
 
-    /// Takes back what at most 64 calls since `mark` did.
-    pub fn restore(&mut self, mark: &Mark) {
-        (self.top, self.depth, self.deepest) = (mark.top, mark.depth, mark.deepest);
-        if let Some((index, word)) = mark.word {
-            self.words[index] = word;
+    #[cold]
+    fn replace_across_words(&mut self, mut closed: u32, opened: u32, objects: u64) {
+        while closed > 0 {
+            let now = closed.min(self.held);
+            (self.top, self.held) = (self.top.checked_shr(now).unwrap_or(0), self.held - now);
+            self.depth -= now;
+            if self.held == 0 && self.depth > 0 {
+                (self.top, self.held) = (self.full_word(), LEVELS_PER_WORD);
+            }
+            closed -= now;
+        }
+        for level in 0..opened {
+            self.push(objects >> level & 1 == 1);
         }
     }
+}
+
+/// The lowest `count` bits, fewer than 64, the other way round.
+#[inline(always)]
+fn innermost_first(bits: u64, count: u32) -> u64 {
+    (bits << 1 << (LEVELS_PER_WORD - 1 - count)).reverse_bits()
 }
 
 #[cfg(test)]
@@ -120,39 +140,41 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a vector, with a stretch now and then that is taken back.
+        /// Against a vector.
         #[test]
         fn a_stack_is_a_stack(
             start in 0..DEPTH_MAX,
-            stretches in proptest::collection::vec(
-                (any::<bool>(), proptest::collection::vec(proptest::option::of(any::<bool>()), 0..64)), 0..40)
+            steps in proptest::collection::vec(
+                (proptest::option::of(any::<bool>()), 0..=64_u32, 0..=64_u32, any::<u64>()), 0..60)
         ) {
             let (mut stack, mut oracle) = (Stack::new(), Vec::new());
             for level in 0..start {
-                let mut mark = stack.mark();
-                prop_assert!(stack.push(level % 3 == 0, &mut mark));
+                prop_assert!(stack.push(level % 3 == 0));
                 oracle.push(level % 3 == 0);
             }
-            for (keep, steps) in stretches {
-                let before = oracle.clone();
-                let mut mark = stack.mark();
-                for step in steps {
-                    match step {
-                        Some(object) => {
-                            prop_assert_eq!(stack.push(object, &mut mark), oracle.len() < DEPTH_MAX);
-                            if oracle.len() < DEPTH_MAX {
-                                oracle.push(object);
-                            }
+            for (step, closed, opened, objects) in steps {
+                match step {
+                    Some(true) => {
+                        let object = objects & 1 == 1;
+                        prop_assert_eq!(stack.push(object), oracle.len() < DEPTH_MAX);
+                        if oracle.len() < DEPTH_MAX {
+                            oracle.push(object);
                         }
-                        None => prop_assert_eq!(stack.pop(), oracle.pop().is_some()),
                     }
-                    prop_assert_eq!(stack.depth(), oracle.len());
-                    prop_assert_eq!(stack.in_object(), oracle.last() == Some(&true));
+                    Some(false) => prop_assert_eq!(stack.pop(), oracle.pop().is_some()),
+                    None => {
+                        let closed = closed.min(oracle.len() as u32);
+                        let opened = opened.min((DEPTH_MAX - oracle.len() + closed as usize) as u32);
+                        let objects = objects & u64::MAX.checked_shr(64 - opened).unwrap_or(0);
+                        stack.replace(closed, opened, objects);
+                        oracle.truncate(oracle.len() - closed as usize);
+                        oracle.extend((0..opened).map(|level| objects >> level & 1 == 1));
+                    }
                 }
-                if !keep {
-                    stack.restore(&mark);
-                    oracle = before;
-                }
+                prop_assert_eq!(stack.depth() as usize, oracle.len());
+                prop_assert_eq!(stack.in_object(), oracle.last() == Some(&true));
+                let levels = oracle.iter().rev().take(64).rev();
+                prop_assert_eq!(stack.innermost(), levels.fold(0, |top, &object| top << 1 | u64::from(object)));
             }
             while let Some(object) = oracle.pop() {
                 prop_assert_eq!(stack.in_object(), object);

@@ -3,45 +3,7 @@
 use super::*;
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
 use crate::json::{DEPTH_MAX, naive};
-
-/// Fed whole, as the last piece or not, in two pieces cut anywhere, and in pieces of one size each.
-#[track_caller]
-fn check(text: &[u8]) {
-    let wanted = naive::validate(text);
-    let shown = || format!("{} ({} bytes)", text[..text.len().min(4000)].escape_ascii(), text.len());
-    assert_eq!(validate(text), wanted, "as the last piece: {}", shown());
-    check_pieces(text, &[text], wanted);
-    let cuts = (0..=text.len()).filter(|cut| text.len() < 300 || cut % 61 == 0);
-    for cut in cuts {
-        let (first, second) = text.split_at(cut);
-        check_pieces(text, &[first, second], wanted);
-        let mut validator = Validator::new();
-        let judged = validator.feed(first).and_then(|()| validator.finish_with(second));
-        assert_eq!(judged, wanted, "the last piece from {cut} on: {}", shown());
-    }
-    for size in [1, 2, 3, 5, 63, 64, 65, 100] {
-        check_pieces(text, &text.chunks(size).collect::<Vec<_>>(), wanted);
-    }
-}
-
-#[track_caller]
-fn check_pieces(text: &[u8], pieces: &[&[u8]], wanted: Result<Facts, Invalid>) {
-    let mut validator = Validator::new();
-    let mut fed = 0;
-    for piece in pieces {
-        fed += piece.len();
-        if let Err(invalid) = validator.feed(piece) {
-            assert!(invalid.offset < fed, "{invalid} of {fed} bytes: {}", text.escape_ascii());
-            assert_eq!(Err(invalid), wanted, "{}", text.escape_ascii());
-            assert_eq!(validator.finish(), wanted, "it stays wrong");
-            return;
-        }
-        // A bad byte is reported as soon as it is there, only what may be a byte order mark waits for its third.
-        let seen = wanted.is_ok_and(|_| true) || wanted.is_err_and(|invalid| invalid.offset + 3 > fed);
-        assert!(seen, "{wanted:?} not seen in the first {fed} bytes: {}", text.escape_ascii());
-    }
-    assert_eq!(validator.finish(), wanted, "{}", text.escape_ascii());
-}
+use dispatch::ways::every_way;
 
 fn corpus() -> impl Iterator<Item = &'static [u8]> {
     ACCEPTED.iter().chain(TEXT_ONLY).copied().chain(REFUSED.iter().map(|(text, ..)| *text))
@@ -49,7 +11,7 @@ fn corpus() -> impl Iterator<Item = &'static [u8]> {
 
 #[test]
 fn the_corpus() {
-    corpus().for_each(check);
+    every_way(|| corpus().for_each(fuzz_stream));
     for &(text, offset, kind) in REFUSED {
         assert_eq!(validate(text), Err(Invalid { offset, kind }), "{}", text.escape_ascii());
     }
@@ -58,31 +20,31 @@ fn the_corpus() {
 /// Every case moved through a block, among white space, within arrays, and with something behind it.
 #[test]
 fn the_corpus_at_every_place_of_a_block() {
-    for text in corpus() {
-        for place in 0..70 {
-            for (before, after) in [(" ", " "), ("[", "]"), ("[1,", ",2]"), ("{\"a\":", "}"), ("\"", "\"")] {
-                let moved = [&vec![b' '; place][..], before.as_bytes(), text, after.as_bytes(), &[b' '; 70]];
-                let moved = moved.concat();
-                let wanted = naive::validate(&moved);
-                assert_eq!(validate(&moved), wanted, "{}", moved.escape_ascii());
-                check_pieces(&moved, &[&moved], wanted);
-            }
+    every_way(|| corpus().for_each(check_everywhere));
+}
+
+fn check_everywhere(text: &[u8]) {
+    for place in 0..70 {
+        for (before, after) in [(" ", " "), ("[", "]"), ("[1,", ",2]"), ("{\"a\":", "}"), ("\"", "\"")] {
+            let blanks = [b' '; 70];
+            let moved = [&blanks[..place], before.as_bytes(), text, after.as_bytes(), &blanks].concat();
+            assert_eq!(validate(&moved), naive::validate(&moved), "{}", moved.escape_ascii());
         }
     }
 }
 
 #[test]
 fn the_corpus_cut_short_at_every_byte() {
-    for text in corpus() {
-        for end in 0..text.len() {
-            check(&text[..end]);
-        }
-    }
+    every_way(|| corpus().for_each(|text| (0..text.len()).for_each(|end| fuzz_stream(&text[..end]))));
 }
 
 /// One byte of a document replaced by any, put before any, left out; with the document anywhere in a block.
 #[test]
 fn one_wrong_byte_anywhere() {
+    every_way(check_wrong_bytes);
+}
+
+fn check_wrong_bytes() {
     for text in [
         &br#"{"a":[1,-2.5e3,true,null],"b\n\u00e9":"\ud83d\ude00","c":{},"d":[[],{"e":false}]}"#[..],
         "[\"é€𝄞\",false,{\"\":0.10,\"x\":[]}, 12345678901234567890, 1e100]".as_bytes(),
@@ -111,11 +73,14 @@ fn one_wrong_byte_anywhere() {
 
 #[test]
 fn depth_is_limited_exactly() {
+    every_way(check_depths);
+}
+
+fn check_depths() {
     for (open, close) in [("[", "]"), ("{\"\":", "}"), ("[1,", "]"), ("[[],", "]")] {
         for depth in [63, 64, 65, 127, 128, 129, DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1] {
             let text = [open.repeat(depth), "[]".into(), close.repeat(depth)].concat();
             assert_eq!(validate(text.as_bytes()), naive::validate(text.as_bytes()));
-            check_pieces(text.as_bytes(), &[text.as_bytes()], naive::validate(text.as_bytes()));
             let crossed = text.replace(close, "}").replacen("}", close, 7);
             assert_eq!(validate(crossed.as_bytes()), naive::validate(crossed.as_bytes()));
         }
@@ -126,6 +91,10 @@ fn depth_is_limited_exactly() {
 /// the documentation is that of ten million.
 #[test]
 fn mutated_documents() {
+    every_way(check_mutated_documents);
+}
+
+fn check_mutated_documents() {
     let seeds: u64 = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20_000);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let (mut valid, mut text) = (0, Vec::new());
