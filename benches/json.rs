@@ -4,7 +4,7 @@
 //! `serde_json` and `sonic-rs` are references, not equals: skipping (`IgnoredAny`) with them accepts bad escapes.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use inrush::json::{Document, Judged, Parser, RawText, SPARE_BYTES, naive, scan};
+use inrush::json::{Document, Parser, RawText, naive, stream};
 use serde::de::IgnoredAny;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -60,20 +60,11 @@ fn verdicts(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("json/{case}"));
         for bytes in SIZES {
             let body = push_event(bytes, escapes);
-            let mut padded = body.clone();
-            padded.resize(bytes + SPARE_BYTES, 0);
             let mut parser = Parser::new();
             group.throughput(Throughput::Bytes(bytes as u64));
 
-            // The smallest body has no room for a commit, and so none for escapes.
-            assert_eq!(scan(&body).backslash, escapes && bytes > 1000);
-            group.bench_function(BenchmarkId::new("scan", bytes), |b| b.iter(|| scan(black_box(&body))));
-
-            group.bench_function(BenchmarkId::new("judge", bytes), |b| {
-                b.iter(|| {
-                    let judged = parser.judge(black_box(&mut padded), bytes, scan(&body));
-                    assert_eq!(judged, Ok(Judged::Tape));
-                });
+            group.bench_function(BenchmarkId::new("stream", bytes), |b| {
+                b.iter(|| assert!(stream::validate(black_box(&body)).is_ok()));
             });
 
             let mut text = Some(RawText::from(&body[..]));

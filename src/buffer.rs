@@ -9,10 +9,12 @@
 
 mod budget;
 mod buf;
+mod charge;
 mod class;
 mod pool;
 
-pub use budget::{Budget, Charge, LEASE_BYTES, OverBudget};
+pub use budget::{Budget, LEASE_BYTES, OverBudget};
 pub use buf::Buf;
+pub use charge::Charge;
 pub use class::{READ_BYTES, SMALL_BODY_BYTES, SPARE_BYTES, capacity_for};
 pub use pool::Pool;

@@ -4,11 +4,13 @@
 //! its `Box`, and goes home to the core that made it, with everything it allocated. Nodes see an [`Event`], borrowed
 //! from the slot for as long as the trigger runs.
 
+mod body;
 mod id;
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+pub use body::BodyValue;
 pub use id::{EventId, EventIds};
 
 use crate::buffer::Buf;
@@ -28,7 +30,7 @@ pub struct Slot {
     pub head: Head,
     /// The raw path behind the webhook's id; counts from `head_at`.
     pub suffix: Span,
-    /// Head and body.
+    /// Head and body; not here while the slot holds the body's value, see [`Slot::build_value`].
     pub buf: Option<Buf>,
     /// Where in `buf` the head starts.
     pub head_at: usize,
@@ -36,6 +38,8 @@ pub struct Slot {
     pub body: Range<usize>,
     /// What the verdict on the body found.
     pub facts: Facts,
+    /// What nodes read of the body. It owns `buf` for as long as there is a value.
+    reading: body::Reading,
     /// When it was pushed, in nanoseconds of the core's clock, if this event was chosen as a sample.
     pub pushed_at_ns: Option<u64>,
 }
@@ -53,6 +57,7 @@ impl Slot {
             head_at: 0,
             body: 0..0,
             facts: Facts::default(),
+            reading: body::Reading::default(),
             pushed_at_ns: None,
         }
     }
@@ -63,7 +68,7 @@ impl Slot {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.buf.as_ref().map_or(&[], Buf::filled)
+        self.buf.as_ref().or_else(|| self.reading.buf()).map_or(&[], Buf::filled)
     }
 }
 
@@ -129,7 +134,11 @@ impl<'a> Event<'a> {
     }
 
     /// The body as JSON text: the exact bytes received, or `{}` when there were none.
+    ///
+    /// # Panics
+    /// When the text was given up for the value: a node that reads it has to say so.
     pub fn body(&self) -> &'a [u8] {
+        assert!(self.slot.reading.is_text_intact(), "a node reads the text and did not say so");
         match self.slot.received_body() {
             b"" => b"{}",
             body => body,

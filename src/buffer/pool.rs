@@ -31,6 +31,10 @@ pub(super) struct Home {
 }
 
 impl Home {
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     pub(super) fn take_back(&self, ptr: NonNull<u8>, capacity: usize, charged: bool) {
         if charged {
             uncharge_global(&self.budget, capacity);
@@ -89,6 +93,10 @@ impl Pool {
             lease: Cell::new(0),
             charged: Cell::new(0),
         }
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     /// A buffer for reading a connection. It belongs to the connections' term of the memory, not to the budget.
@@ -194,7 +202,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Charges `bytes` to the budget for something other than a buffer, such as the scratch of a parse.
+    /// Charges `bytes` to the budget.
     #[inline]
     pub fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let need = bytes as u64;
@@ -348,8 +356,17 @@ fn is_large(bytes: usize) -> bool {
     bytes > SMALL_BODY_BYTES + SMALL_BODY_BYTES / 4
 }
 
-fn uncharge_global(budget: &Budget, capacity: usize) {
-    if is_large(capacity) { budget.release_large(capacity as u64) } else { budget.give_back(capacity as u64) }
+pub(super) fn charge_global(budget: &Budget, bytes: usize) -> Result<(), OverBudget> {
+    let bytes_wide = bytes as u64;
+    if is_large(bytes) {
+        budget.reserve_large(bytes_wide)
+    } else {
+        budget.lease(bytes_wide, bytes_wide).map(drop)
+    }
+}
+
+pub(super) fn uncharge_global(budget: &Budget, bytes: usize) {
+    if is_large(bytes) { budget.release_large(bytes as u64) } else { budget.give_back(bytes as u64) }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -14,7 +14,7 @@ use super::admission::{Admitted, Asks, admit};
 use super::core_thread::Core;
 use super::deadlines::{Phase, Watch};
 use super::transport::Transport;
-use super::verdict::judge;
+use super::verdict::{judge, judge_for_readers};
 use crate::buffer::{Buf, OverBudget, READ_BYTES};
 use crate::event::Slot;
 use crate::http::framing::Framing;
@@ -239,7 +239,10 @@ impl<'c, T: Transport> Connection<'c, T> {
     /// Judges the body of a whole request and hands the event over, or refuses it.
     fn judge_and_push(&mut self, mut slot: Box<Slot>, admitted: Admitted) -> Option<Next> {
         let started = self.core.is_sampled().then(clock_ns);
-        let verdict = judge(slot.received_body());
+        let verdict = match self.core.webhooks.get(admitted.webhook).reads_body {
+            true => judge_for_readers(&mut slot, &mut self.core.parser.borrow_mut(), &self.core.pool),
+            false => judge(slot.received_body()),
+        };
         slot.pushed_at_ns = started.map(|started| {
             let now = clock_ns();
             self.core.metrics().parse_time.record(now - started);

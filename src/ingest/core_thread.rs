@@ -14,10 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use slab::Slab;
 
 use super::deadlines::{Cause, Phase, TICK, Watch};
+use super::verdict::Verdict;
 use super::{Webhooks, accept};
 use crate::buffer::{Budget, Buf, OverBudget, Pool};
 use crate::event::{EventIds, Slot};
 use crate::io::{self, BellRope, Driver, Interrupt, Listener, Yielded};
+use crate::json::Parser;
 use crate::limits::Limits;
 use crate::metrics::{CoreMetrics, Metrics, clock_ns};
 use crate::queue::{HomeBell, Outbox};
@@ -86,6 +88,7 @@ pub(super) struct Core {
     pub limits: Arc<Limits>,
     pub webhooks: Arc<Webhooks>,
     pub pool: Pool,
+    pub parser: RefCell<Parser>,
     pub yielded: Rc<Yielded>,
     pub connections: RefCell<Slab<Rc<Watch>>>,
     pub draining: Cell<bool>,
@@ -111,6 +114,9 @@ pub(super) struct Core {
     /// Wakes [`background::knock_late`], when it waits for a knock that is held back.
     late_knock: RefCell<Option<Waker>>,
     answers: RefCell<Vec<Vec<u8>>>,
+    // Boxes, because who borrows one keeps it across awaits.
+    #[allow(clippy::vec_box)]
+    verdicts: RefCell<Vec<Box<Verdict>>>,
     now_ms: Cell<u64>,
     unix_ms: Cell<u64>,
     date: Cell<[u8; 29]>,
@@ -151,6 +157,7 @@ impl Core {
     pub fn new(parts: CoreParts) -> (Self, TcpListener, UnixStream) {
         let core = Self {
             pool: Pool::new(parts.budget),
+            parser: RefCell::new(Parser::new()),
             yielded: Rc::default(),
             connections: RefCell::default(),
             draining: Cell::new(false),
@@ -170,6 +177,7 @@ impl Core {
             sweeper: RefCell::new(None),
             late_knock: RefCell::new(None),
             answers: RefCell::default(),
+            verdicts: RefCell::default(),
             now_ms: Cell::new(0),
             unix_ms: Cell::new(0),
             date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -273,9 +281,12 @@ impl Core {
         })
     }
 
-    /// Takes a handle back, and its buffer.
+    /// Takes a handle back, its buffer, and the tape if this core made it: a worker keeps its own.
     #[inline]
     pub fn put_slot(&self, mut slot: Box<Slot>) {
+        if let Some(charge) = slot.drop_value(&mut self.parser.borrow_mut()) {
+            self.pool.release(charge);
+        }
         if let Some(buf) = slot.buf.take() {
             self.pool.put(buf);
         }
@@ -321,6 +332,22 @@ impl Core {
         let mut kept = self.answers.borrow_mut();
         if (1..=ANSWERS_BYTES_KEPT).contains(&answers.capacity()) && kept.len() < ANSWERS_KEPT {
             kept.push(answers);
+        }
+    }
+
+    /// A verdict on a body that arrives in parts, before its first byte.
+    pub fn take_verdict(&self, timed: bool) -> Box<Verdict> {
+        let mut verdict = self.verdicts.borrow_mut().pop().unwrap_or_default();
+        verdict.begin(timed);
+        verdict
+    }
+
+    /// Takes a verdict back.
+    pub fn put_verdict(&self, verdict: Box<Verdict>) {
+        const VERDICTS_KEPT: usize = 256;
+        let mut kept = self.verdicts.borrow_mut();
+        if kept.len() < VERDICTS_KEPT {
+            kept.push(verdict);
         }
     }
 

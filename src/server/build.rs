@@ -131,7 +131,10 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits)?));
+    let files = Files::default();
+    let triggers: Vec<_> =
+        (0..limits.workers).map(|_| webhook_triggers(config, &files)).collect::<Result<_, _>>()?;
+    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits, &triggers[0])?));
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
     let budget = Arc::new(Budget::new(limits.budget_bytes));
@@ -144,9 +147,7 @@ pub(super) fn start(
     let handles_max = limits.connections_max + limits.workers * limits.queue_events_max;
     let (outboxes, inboxes, doors) = connect(&limits, handles_max, &bells);
 
-    let files = Files::default();
-    for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
-        let webhooks = webhook_triggers(config, &files)?;
+    for (index, ((inboxes, door), webhooks)) in inboxes.into_iter().zip(doors).zip(triggers).enumerate() {
         let worker = Worker::new(WorkerParts { index, inboxes, door, webhooks, metrics: metrics.clone() });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
@@ -217,7 +218,11 @@ fn connect(
     (outboxes, inboxes, doors)
 }
 
-fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError> {
+fn webhooks(
+    config: &Config,
+    limits: &Limits,
+    triggers: &[WebhookTriggers],
+) -> Result<Vec<Webhook>, ServeError> {
     let key = SecretKey::generate().map_err(|_| no_randomness())?;
     let webhook =
         |(index, webhook): (usize, &config::Webhook)| {
@@ -229,6 +234,7 @@ fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError
                 secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
                 origins,
                 body_bytes_max: limits.body_bytes_max_of(webhook),
+                reads_body: triggers[index].reads_body(),
                 worker: index % limits.workers,
             })
         };

@@ -26,7 +26,7 @@ struct Arriving {
     buf: Buf,
     /// Where in `buf` the body starts.
     body_at: usize,
-    verdict: Verdict,
+    verdict: Box<Verdict>,
 }
 
 impl Arriving {
@@ -82,7 +82,7 @@ impl<T: Transport> Connection<'_, T> {
             self.core.pool.put(buf);
             return false;
         }
-        let verdict = Verdict::new(is_large || self.core.is_sampled());
+        let verdict = self.core.take_verdict(is_large || self.core.is_sampled());
         let arriving = Arriving { buf, body_at: head_bytes, verdict };
         let received = match framing {
             Framing::Length(length) => self.receive_length(arriving, length).await,
@@ -234,6 +234,7 @@ impl<T: Transport> Connection<'_, T> {
             self.core.metrics().parse_time.record(took_ns);
             clock_ns()
         });
+        self.core.put_verdict(verdict);
         match self.push(slot, admitted) {
             Some(Next::Room(slot, owed)) => self.wait_for_room(slot, owed).await,
             _ => true,
@@ -243,6 +244,7 @@ impl<T: Transport> Connection<'_, T> {
     /// Says why there is no event. `false`: the connection ends.
     async fn give_up(&mut self, arriving: Arriving, stop: Stop) -> bool {
         self.core.pool.put(arriving.buf);
+        self.core.put_verdict(arriving.verdict);
         let (reject, keep_alive) = match stop {
             Stop::Refused(reject) => (reject, false),
             Stop::SteppedOver(reject, left) => {

@@ -150,3 +150,13 @@ fn a_full_budget_is_one_answer_and_no_event() {
         assert_eq!(statuses(&outcome.answers), [200], "{name}, the budget free again: {}", outcome.answers);
     }
 }
+
+/// What every connection costs for as long as it is open, idle or not, beside its record and its socket.
+#[test]
+fn the_state_of_a_connection_stays_small() {
+    let Simulation { core, .. } = Simulation::new().unwrap();
+    let watch = Watch::new(0, Breaker::none());
+    let peer = Peer { pieces: Vec::new().into_iter(), piece: Vec::new(), written: Rc::default() };
+    let bytes = size_of_val(&serve(Connection::new(peer, &core, &watch)));
+    assert!(bytes <= 1200, "{bytes} bytes");
+}
