@@ -48,6 +48,20 @@ pub enum Node {
     /// Reads a field of the body.
     #[cfg(inrush_bench)]
     Read(Read),
+    /// Whatever a test wants.
+    #[cfg(test)]
+    Test(TestNode),
+}
+
+/// A node of a test: what it says that it reads, and what it does.
+#[cfg(test)]
+pub struct TestNode {
+    /// See [`Node::reads_body`].
+    pub reads_body: bool,
+    /// See [`Node::reads_text`].
+    pub reads_text: bool,
+    /// Runs for each event.
+    pub run: Box<dyn FnMut(&Event<'_>) + Send>,
 }
 
 impl Node {
@@ -71,6 +85,8 @@ impl Node {
             Node::Log(_) | Node::File(_) | Node::Discard(_) => false,
             #[cfg(inrush_bench)]
             Node::Read(_) => true,
+            #[cfg(test)]
+            Node::Test(test) => test.reads_body,
         }
     }
 
@@ -81,6 +97,8 @@ impl Node {
             Node::Discard(_) => false,
             #[cfg(inrush_bench)]
             Node::Read(_) => false,
+            #[cfg(test)]
+            Node::Test(test) => test.reads_text,
         }
     }
 
@@ -102,6 +120,11 @@ impl Node {
                 read.run(event);
                 Ok(())
             }
+            #[cfg(test)]
+            Node::Test(test) => {
+                (test.run)(event);
+                Ok(())
+            }
         }
     }
 
@@ -113,6 +136,8 @@ impl Node {
             Node::Discard(_) => None,
             #[cfg(inrush_bench)]
             Node::Read(_) => None,
+            #[cfg(test)]
+            Node::Test(_) => None,
         }
     }
 
@@ -127,6 +152,8 @@ impl Node {
             Node::Discard(_) => Ok(()),
             #[cfg(inrush_bench)]
             Node::Read(_) => Ok(()),
+            #[cfg(test)]
+            Node::Test(_) => Ok(()),
         }
     }
 

@@ -295,7 +295,9 @@ impl Pool {
         });
         drop(strays);
         if free.is_empty() {
-            let run = map(RUN_BYTES).as_ptr() as usize;
+            let run = map(RUN_BYTES)
+                .unwrap_or_else(|error| panic!("cannot map {RUN_BYTES} bytes for small buffers: {error}"));
+            let run = run.as_ptr() as usize;
             locked(&self.home.runs).push(run);
             for index in (0..RUN_BYTES / capacity).rev() {
                 if let Some(ptr) = NonNull::new((run + index * capacity) as *mut u8) {
@@ -318,8 +320,19 @@ impl Pool {
             return Ok(buf);
         }
         self.charge(capacity)?;
+        let mapping = map(capacity).or_else(|_| {
+            // What lies idle here may be what the system misses.
+            large.clear();
+            self.large_idle_bytes.set(0);
+            map(capacity)
+        });
+        let Ok(mapping) = mapping else {
+            // The system gives less than the budget: for the sender that is the same.
+            self.uncharge(capacity);
+            return Err(OverBudget);
+        };
         // SAFETY: a fresh mapping, owned by nobody else.
-        let mut buf = unsafe { Buf::from_raw(map(capacity), capacity, self.home.clone()) };
+        let mut buf = unsafe { Buf::from_raw(mapping, capacity, self.home.clone()) };
         buf.charged = true;
         Ok(buf)
     }
@@ -374,7 +387,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn map(bytes: usize) -> NonNull<u8> {
+fn map(bytes: usize) -> std::io::Result<NonNull<u8>> {
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing of ours.
     let ptr = unsafe {
         libc::mmap(
@@ -387,8 +400,8 @@ fn map(bytes: usize) -> NonNull<u8> {
         )
     };
     match NonNull::new(ptr.cast::<u8>()) {
-        Some(ptr) if ptr.as_ptr().cast() != libc::MAP_FAILED => ptr,
-        _ => panic!("cannot map {bytes} bytes: {}", std::io::Error::last_os_error()),
+        Some(ptr) if ptr.as_ptr().cast() != libc::MAP_FAILED => Ok(ptr),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 
