@@ -33,6 +33,9 @@ use inrush::server;
 static ALLOCATOR: counting::Counting = counting::Counting;
 
 const ID: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b0042";
+/// A webhook whose node reads the body, in a build for benches.
+#[cfg(inrush_bench)]
+const READ_ID: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b0043";
 const SECRET: &str = "correct-horse-battery-staple";
 /// Set in the process that measures.
 const MEASURES: &str = "ALLOCATIONS_ARE_MEASURED_HERE";
@@ -92,8 +95,12 @@ impl Shape {
 }
 
 fn post(name: &str, secret: &str, body: &str) -> Shape {
+    post_to(ID, name, secret, body)
+}
+
+fn post_to(id: &str, name: &str, secret: &str, body: &str) -> Shape {
     let head = format!(
-        "POST /{ID}/orders?shop=7 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+        "POST /{id}/orders?shop=7 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
          x-bp-secret: {secret}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
@@ -119,6 +126,12 @@ fn shapes() -> Vec<Shape> {
         post("1 KiB with escapes", SECRET, &document(1024, r"line\nbreak \u00e9")),
         post("80 KiB, judged as it arrives", SECRET, &document(80 * 1024, "plain")),
         post("no body", SECRET, ""),
+        #[cfg(inrush_bench)]
+        post_to(READ_ID, "1 KiB, read", SECRET, &document(1024, "plain")),
+        #[cfg(inrush_bench)]
+        post_to(READ_ID, "16 KiB with escapes, read", SECRET, &document(16 * 1024, r"line\nbreak \u00e9")),
+        #[cfg(inrush_bench)]
+        post_to(READ_ID, "80 KiB, read", SECRET, &document(80 * 1024, "plain")),
         chunked,
         Shape { status: "400", ..post("not JSON", SECRET, "{\"a\":nul}") },
         Shape { status: "401", ..post("wrong secret", "wrong", &document(200, "plain")) },
@@ -295,6 +308,11 @@ fn start(directory: &Path) -> (SocketAddr, std::thread::JoinHandle<Result<(), se
          [[webhook]]\nname = \"w\"\nid = \"{ID}\"\nsecret = \"{SECRET}\"\n\
          [[webhook.trigger]]\nid = \"t\"\nnodes = [{{ type = \"discard\" }}]\n",
         directory.join("data").display().to_string()
+    );
+    #[cfg(inrush_bench)]
+    let text = format!(
+        "{text}[[webhook]]\nname = \"read\"\nid = \"{READ_ID}\"\nsecret = \"{SECRET}\"\n\
+         [[webhook.trigger]]\nid = \"t\"\nnodes = [{{ type = \"read\", field = \"id\" }}]\n"
     );
     let config = Config::parse(&directory.join("inrush.toml"), &text, &Overrides::default(), &|_| None);
     let config = config.unwrap_or_else(|error| panic!("the configuration of this test: {error}"));
