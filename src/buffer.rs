@@ -11,6 +11,7 @@ mod budget;
 mod buf;
 mod charge;
 mod class;
+pub mod heap;
 mod pool;
 
 pub use budget::{Budget, LEASE_BYTES, OverBudget};
