@@ -4,6 +4,7 @@
 #   make lint | deny | unit | clients | benches-once | smoke
 #   make fuzz [SECONDS=10]         every fuzz target for SECONDS; one: make fuzz TARGETS=head
 #   make loom                      the wake-up protocol of the queue, every interleaving
+#   make bench-only                the build for benches, docs/performance.md, and the tests of what only it has
 #   make asan                      the tests around the unsafe code under AddressSanitizer, see docs/sanitizers.md
 #   make fuzz-long                 every fuzz target for ten minutes
 #   make loadtest SCENARIO=steady  a k6 scenario against a server of its own, see loadtest/README.md
@@ -13,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: all test tools lint deny advisories unit clients benches-once loom asan fuzz fuzz-build fuzz-long smoke loadtest
+.PHONY: all test tools lint deny advisories unit clients benches-once bench-only loom asan fuzz fuzz-build fuzz-long smoke loadtest
 
 BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TOOLS := $(BUILT)/tools
@@ -63,6 +64,11 @@ clients: tools
 # Each bench once, as a test of itself, without measuring.
 benches-once:
 	cargo test --locked --benches
+
+# A target directory of its own, because the flag rebuilds every crate.
+bench-only:
+	RUSTFLAGS="--cfg inrush_bench" cargo test --locked --target-dir "$(BUILT)/bench-only" --test reading --test allocations
+	RUSTFLAGS="--cfg inrush_bench" cargo build --release --locked --target-dir "$(BUILT)/bench-only"
 
 loom:
 	cargo test --locked --manifest-path loom/Cargo.toml --target-dir "$(BUILT)/loom"

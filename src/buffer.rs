@@ -9,12 +9,15 @@
 
 mod budget;
 mod buf;
+mod charge;
 mod class;
+pub mod heap;
 mod pool;
 mod warm;
 
-pub use budget::{Budget, Charge, LEASE_BYTES, OverBudget};
+pub use budget::{Budget, LEASE_BYTES, OverBudget};
 pub use buf::Buf;
+pub use charge::Charge;
 pub use class::{READ_BYTES, SMALL_BODY_BYTES, SPARE_BYTES, capacity_for};
 pub use pool::Pool;
 pub use warm::warm;

@@ -114,6 +114,12 @@ pub enum Node {
     },
     /// Nothing but a count.
     Discard,
+    /// Reads a field of the body and counts whether it is there.
+    #[cfg(inrush_bench)]
+    Read {
+        /// A key of the body's object.
+        field: String,
+    },
 }
 
 /// What the command line and the environment say over the file.

@@ -4,16 +4,19 @@
 //! its `Box`, and goes home to the core that made it, with everything it allocated. Nodes see an [`Event`], borrowed
 //! from the slot for as long as the trigger runs.
 
+mod body;
 mod id;
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+pub use body::BodyValue;
 pub use id::{EventId, EventIds};
 
 use crate::buffer::{Buf, warm};
 use crate::http::head::{Field, Head, Method};
 use crate::http::{Span, query};
+use crate::json::Facts;
 
 /// The handle of one event, from the first byte of its head until its trigger has run.
 pub struct Slot {
@@ -27,12 +30,16 @@ pub struct Slot {
     pub head: Head,
     /// The raw path behind the webhook's id; counts from `head_at`.
     pub suffix: Span,
-    /// Head and body.
+    /// Head and body; not here while the slot holds the body's value, see [`Slot::build_value`].
     pub buf: Option<Buf>,
     /// Where in `buf` the head starts.
     pub head_at: usize,
     /// Where in `buf` the body stands.
     pub body: Range<usize>,
+    /// What the verdict on the body found.
+    pub facts: Facts,
+    /// What nodes read of the body. It owns `buf` for as long as there is a value.
+    reading: body::Reading,
     /// When it was pushed, in nanoseconds of the core's clock, if this event was chosen as a sample.
     pub pushed_at_ns: Option<u64>,
 }
@@ -49,6 +56,8 @@ impl Slot {
             buf: None,
             head_at: 0,
             body: 0..0,
+            facts: Facts::default(),
+            reading: body::Reading::default(),
             pushed_at_ns: None,
         }
     }
@@ -62,8 +71,13 @@ impl Slot {
         warm(self.head.fields.as_ptr(), self.head.fields.capacity().min(FIELDS) * size_of::<Field>());
     }
 
+    /// The body as it was received, which may be empty.
+    pub fn received_body(&self) -> &[u8] {
+        &self.bytes()[self.body.clone()]
+    }
+
     fn bytes(&self) -> &[u8] {
-        self.buf.as_ref().map_or(&[], Buf::filled)
+        self.buf.as_ref().or_else(|| self.reading.buf()).map_or(&[], Buf::filled)
     }
 }
 
@@ -129,8 +143,12 @@ impl<'a> Event<'a> {
     }
 
     /// The body as JSON text: the exact bytes received, or `{}` when there were none.
+    ///
+    /// # Panics
+    /// When the text was given up for the value: a node that reads it has to say so.
     pub fn body(&self) -> &'a [u8] {
-        match &self.slot.bytes()[self.slot.body.clone()] {
+        assert!(self.slot.reading.is_text_intact(), "a node reads the text and did not say so");
+        match self.slot.received_body() {
             b"" => b"{}",
             body => body,
         }

@@ -1,7 +1,7 @@
 //! The ingest wing: one pinned thread per core that accepts, reads, decides, judges and answers.
 //!
 //! ```text
-//! accept ─► connection (the conductor) ─► http::head ─► admission ─► body ─► json ─► event queue ─► answer
+//! accept ─► connection (the conductor) ─► http::head ─► admission ─► body ⇄ verdict ─► event queue ─► answer
 //!               │ one task each             leaves: none calls a sibling
 //!           deadlines (one sweep per core)
 //! ```
@@ -13,12 +13,11 @@ mod admission;
 mod connection;
 mod core_thread;
 mod deadlines;
-mod judges;
 mod simulated;
 mod transport;
+mod verdict;
 mod webhooks;
 
 pub use core_thread::{CoreControl, CoreParts, run};
-pub use judges::Judges;
 pub use simulated::fuzz_connection;
 pub use webhooks::{Webhook, Webhooks};

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!          one core thread per CPU (ingest/, monoio)                     trigger workers (trigger/, tokio)
-//!  socket ─► accept ─► head ─► admission ─► body ─► json ─► event ══ event queue ══► trigger ─► node, node, …
-//!              io       http     verify     buffer    json     event      queue         ▲           node
+//!  socket ─► accept ─► head ─► admission ─► body ⇄ json ─► event ══ event queue ══► trigger ─► node, node, …
+//!              io       http     verify     buffer   json     event      queue         ▲    json, for who reads the value
 //!                                                     reply ◄── x-event-id              └── home queue: buffers go back
 //! ```
 //!

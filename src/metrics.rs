@@ -23,16 +23,16 @@ use std::time::Instant;
 /// shown: the first paragraph of a field's comment is its HELP, the field's type its TYPE, the text its name.
 macro_rules! block {
     ($(#[doc = $about:literal])* $block:ident {
-        $($(#[doc = $help:literal])* $field:ident: $kind:ty = $name:literal,)*
+        $($(#[doc = $help:literal])* $(#[cfg($when:meta)])? $field:ident: $kind:ty = $name:literal,)*
     }) => {
         $(#[doc = $about])*
         // Two cache lines: the CPU fetches lines in pairs, and the neighbour belongs to another thread.
         #[repr(align(128))]
         #[derive(Debug, Default)]
-        pub struct $block { $($(#[doc = $help])* pub $field: $kind,)* }
+        pub struct $block { $($(#[doc = $help])* $(#[cfg($when)])? pub $field: $kind,)* }
 
         impl prometheus::Block for $block {
-            const ROWS: &'static [prometheus::Row<Self>] = &[$(prometheus::Row {
+            const ROWS: &'static [prometheus::Row<Self>] = &[$($(#[cfg($when)])? prometheus::Row {
                 name: $name,
                 help: concat!($($help),*),
                 read: |block| prometheus::Read::read(&block.$field),
@@ -72,7 +72,7 @@ block! {
         queue_waits: Counter = "queue_waits_total",
         /// Requests refused because the byte budget had no room for the body.
         over_budget: Counter = "over_budget_total",
-        /// Time taken to judge and parse a body as JSON.
+        /// Time taken by the JSON verdict on a body, the pieces of one that arrived in parts together.
         parse_time: Histogram = "parse_seconds",
         /// Bytes of body buffers mapped now, in use or kept for the next body.
         pool_bytes: Gauge = "pool_bytes",
@@ -94,6 +94,12 @@ block! {
         node_failures: Counter = "node_failures_total",
         /// Events that a discard node took.
         discarded: Counter = "discarded_total",
+        /// Events in whose body a read node found its field.
+        #[cfg(inrush_bench)]
+        fields_found: Counter = "fields_found_total",
+        /// Events in whose body a read node did not find its field.
+        #[cfg(inrush_bench)]
+        fields_missed: Counter = "fields_missed_total",
         /// Events waiting in the worker's event queues, as of its last look.
         queue_depth: Gauge = "queue_depth",
         /// Time from handing over an event to taking it, sampled once per batch.

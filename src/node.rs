@@ -7,6 +7,8 @@ mod file;
 mod line;
 mod lines;
 mod log;
+#[cfg(inrush_bench)]
+mod read;
 
 use std::time::Instant;
 
@@ -14,6 +16,8 @@ pub use discard::Discard;
 pub use file::{File, Files};
 pub use line::EventLine;
 pub use log::Log;
+#[cfg(inrush_bench)]
+pub use read::Read;
 
 use crate::config;
 use crate::event::Event;
@@ -41,6 +45,23 @@ pub enum Node {
     File(File),
     /// Counts the event.
     Discard(Discard),
+    /// Reads a field of the body.
+    #[cfg(inrush_bench)]
+    Read(Read),
+    /// Whatever a test wants.
+    #[cfg(test)]
+    Test(TestNode),
+}
+
+/// A node of a test: what it says that it reads, and what it does.
+#[cfg(test)]
+pub struct TestNode {
+    /// See [`Node::reads_body`].
+    pub reads_body: bool,
+    /// See [`Node::reads_text`].
+    pub reads_text: bool,
+    /// Runs for each event.
+    pub run: Box<dyn FnMut(&Event<'_>) + Send>,
 }
 
 impl Node {
@@ -53,7 +74,32 @@ impl Node {
             config::Node::Log => Node::Log(Log::default()),
             config::Node::File { path, .. } => Node::File(File::open(path, files)?),
             config::Node::Discard => Node::Discard(Discard::default()),
+            #[cfg(inrush_bench)]
+            config::Node::Read { field } => Node::Read(Read::new(field)),
         })
+    }
+
+    /// Whether it reads the body as a value, [`Event::body_value`].
+    pub fn reads_body(&self) -> bool {
+        match self {
+            Node::Log(_) | Node::File(_) | Node::Discard(_) => false,
+            #[cfg(inrush_bench)]
+            Node::Read(_) => true,
+            #[cfg(test)]
+            Node::Test(test) => test.reads_body,
+        }
+    }
+
+    /// Whether it reads the exact text of the body, [`Event::body`].
+    pub fn reads_text(&self) -> bool {
+        match self {
+            Node::Log(_) | Node::File(_) => true,
+            Node::Discard(_) => false,
+            #[cfg(inrush_bench)]
+            Node::Read(_) => false,
+            #[cfg(test)]
+            Node::Test(test) => test.reads_text,
+        }
     }
 
     /// Does its work for one event. `line` is the event as JSON, rendered at most once however many nodes write it.
@@ -69,6 +115,16 @@ impl Node {
                 discard.run();
                 Ok(())
             }
+            #[cfg(inrush_bench)]
+            Node::Read(read) => {
+                read.run(event);
+                Ok(())
+            }
+            #[cfg(test)]
+            Node::Test(test) => {
+                (test.run)(event);
+                Ok(())
+            }
         }
     }
 
@@ -78,6 +134,10 @@ impl Node {
             Node::Log(log) => log.flush_due(),
             Node::File(file) => file.flush_due(),
             Node::Discard(_) => None,
+            #[cfg(inrush_bench)]
+            Node::Read(_) => None,
+            #[cfg(test)]
+            Node::Test(_) => None,
         }
     }
 
@@ -90,6 +150,10 @@ impl Node {
             Node::Log(log) => log.flush(),
             Node::File(file) => file.flush(),
             Node::Discard(_) => Ok(()),
+            #[cfg(inrush_bench)]
+            Node::Read(_) => Ok(()),
+            #[cfg(test)]
+            Node::Test(_) => Ok(()),
         }
     }
 
@@ -98,6 +162,15 @@ impl Node {
         match self {
             Node::Discard(discard) => discard.take_count(),
             _ => 0,
+        }
+    }
+
+    /// Events that a reading node found its field in, and in which it did not, since the last call.
+    #[cfg(inrush_bench)]
+    pub fn take_reads(&mut self) -> (u64, u64) {
+        match self {
+            Node::Read(read) => read.take_counts(),
+            _ => (0, 0),
         }
     }
 }

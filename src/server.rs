@@ -5,8 +5,8 @@
 //! SIGTERM ─► not ready ─► drain_delay ─► cores: finish, stop accepting ─► workers: empty the queues ─► exit
 //! ```
 //!
-//! Threads: one per core, pinned; one per worker; the judges of large bodies; and the thread that called [`run`],
-//! which carries the control plane (admin listener, signals) on a tokio runtime of its own.
+//! Threads: one per core, pinned; one per worker; and the thread that called [`run`], which carries the control plane
+//! (admin listener, signals) on a tokio runtime of its own.
 
 mod build;
 mod socket;
@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::buffer;
 use crate::config::Config;
 use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
@@ -125,6 +126,7 @@ pub struct Started {
 /// # Errors
 /// When something needed cannot be had, or a thread died.
 pub fn run(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    buffer::heap::return_large_pieces();
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

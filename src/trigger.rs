@@ -23,3 +23,22 @@ pub struct WebhookTriggers {
     /// Independent of each other.
     pub triggers: Vec<Trigger>,
 }
+
+impl Trigger {
+    /// Whether a node of it reads the body as a value.
+    pub fn reads_body(&self) -> bool {
+        self.nodes.iter().any(Node::reads_body)
+    }
+}
+
+impl WebhookTriggers {
+    /// Whether a node of it reads the body as a value.
+    pub fn reads_body(&self) -> bool {
+        self.triggers.iter().any(Trigger::reads_body)
+    }
+
+    /// Whether a node of it needs the exact text of the body.
+    pub fn reads_text(&self) -> bool {
+        self.triggers.iter().flat_map(|trigger| &trigger.nodes).any(Node::reads_text)
+    }
+}

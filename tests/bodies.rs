@@ -87,7 +87,7 @@ fn assert_same(got: &str, sent: &str, what: &str) {
 
 #[test]
 fn every_size_comes_out_as_it_went_in() {
-    // The edges of what is buffered, judged in place, or judged beside the core.
+    // The edges of what is buffered, judged whole, or judged as it arrives.
     let mut sizes: Vec<usize> = (0..=300).collect();
     for edge in
         [1 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20, 4 << 20]
@@ -186,7 +186,7 @@ fn a_refused_document_names_its_first_bad_byte() {
         ("\"a\nb\"".to_owned(), 400, "invalid_json", Some(2)),
         ("  x".to_owned(), 400, "invalid_json", Some(2)),
         ("01".to_owned(), 400, "invalid_json", Some(1)),
-        // Judged beside the core, the same.
+        // Judged as they arrive, the same.
         (long("]"), 400, "invalid_json", Some(100_004)),
         (long("x]"), 400, "invalid_json", Some(100_004)),
         (long("1]]"), 400, "invalid_json", Some(100_006)),
@@ -197,10 +197,10 @@ fn a_refused_document_names_its_first_bad_byte() {
     ];
     for driver in DRIVERS {
         let server = Server::start(driver);
-        let mut client = server.connect();
         for (body, status, code, offset) in rows {
             let shown = &body[..body.char_indices().nth(20).map_or(body.len(), |(at, _)| at)];
             for framed in [Framed::Declared, Framed::Chunked(1000), Framed::Chunked(1 << 20)] {
+                let mut client = server.connect();
                 let answer = post(&mut client, body.as_bytes(), framed);
                 let what = format!("{shown}… {framed:?} on {driver:?}: {answer:?}");
                 assert_eq!((answer.status, answer.code().as_deref()), (*status, Some(*code)), "{what}");
@@ -216,6 +216,37 @@ fn a_refused_document_names_its_first_bad_byte() {
     }
 }
 
+/// Nobody waits for the rest of a large body that has gone wrong: not the server, and so not its sender.
+#[test]
+fn the_first_bad_byte_of_a_large_body_is_answered_at_once() {
+    const LENGTH: usize = 100_000_000;
+    let good = document(300_000, 5);
+    let declared = format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let chunked =
+        format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\n");
+    for driver in DRIVERS {
+        let server = Server::start(driver);
+        for head in [&declared, &chunked] {
+            for bad_at in [0, 1, 20_000, 65_536, 200_000] {
+                let mut client = server.connect();
+                let good = cut(&good, bad_at);
+                client.send(format!("{head}{good}\x01"));
+                let answer = client.answer();
+                let what = format!("a bad byte at {} on {driver:?}: {answer:?}", good.len());
+                assert_eq!((answer.status, answer.code().as_deref()), (400, Some("invalid_json")), "{what}");
+                let offset = answer.problem().and_then(|problem| problem.get("offset")?.as_u64());
+                assert_eq!(offset, Some(good.len() as u64), "{what}");
+                assert!(answer.says_close(), "{what}");
+                // A sender that looks only when it has sent all finds the answer, not a reset.
+                client.send(" ".repeat(20_000_000));
+                client.end();
+                client.expect_end(Instant::now() + PATIENCE).unwrap_or_else(|e| panic!("{what}: {e}"));
+            }
+        }
+        assert_eq!(server.finish().len(), 0);
+    }
+}
+
 #[test]
 fn a_deep_document_is_taken_up_to_the_limit() {
     for driver in DRIVERS {
@@ -224,7 +255,7 @@ fn a_deep_document_is_taken_up_to_the_limit() {
         let bodies = [
             format!("{}{}", "[".repeat(1024), "]".repeat(1024)),
             format!("{}1{}", "{\"a\":".repeat(1024), "}".repeat(1024)),
-            // Deep and long: the same limit beside the core.
+            // Deep and long: the same limit as it arrives.
             format!("[\"{}\",{}{}]", "x".repeat(100_000), "[".repeat(1023), "]".repeat(1023)),
         ];
         let ids: Vec<String> = bodies
@@ -244,7 +275,7 @@ fn a_deep_document_is_taken_up_to_the_limit() {
 
 #[test]
 fn hostile_documents_neither_abort_nor_starve_the_server() {
-    // What costs most memory per byte to parse; over the budget the document stays as it came.
+    // What would cost most memory per byte to parse, and is not parsed at all when nobody reads it.
     let hostile = |unit: &str, bytes: usize| format!("[{}1]", unit.repeat(bytes / unit.len()));
     for driver in DRIVERS {
         let server =

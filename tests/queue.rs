@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ROUNDS: u64 = 100_000;
 
 fn event(number: u64) -> Box<Slot> {
-    Box::new(Slot { received_at_ms: number, ..Slot::new() })
+    let mut slot = Box::new(Slot::new());
+    slot.received_at_ms = number;
+    slot
 }
 
 /// Runs events like a trigger worker: takes what lies there, sends it home, sleeps when nothing does.

@@ -3,8 +3,9 @@
 mod support;
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use support::server::OPEN;
 use support::{DRIVERS, Server, Setup};
@@ -47,6 +48,69 @@ fn a_sender_that_never_pauses_starves_nobody() {
         flood.send("1\r\n]\r\n0\r\n\r\n");
         assert_eq!(flood.answer().status, 200, "{driver:?}: the flood itself is a valid request");
         assert_eq!(server.finish().len(), 51, "{driver:?}");
+    }
+}
+
+/// Large bodies come in over many turns, and each turn judges what it has read. Beside eight of them everybody moves on
+/// in every second: each upload, and each sender of small events.
+#[test]
+fn beside_large_uploads_everybody_moves_on_every_second() {
+    const UPLOADS: usize = 8;
+    const SENDERS: usize = 4;
+    const SECONDS: usize = 3;
+    let piece = format!("{}\n", r#"{"id":1296269,"name":"some words","list":[1,2.5e3,null]},"#.repeat(300));
+    for driver in DRIVERS {
+        let server = Setup::new(driver).argument("--cores").argument("1").start();
+        let (stop, moved): (_, [AtomicUsize; UPLOADS + SENDERS]) =
+            (AtomicBool::new(false), Default::default());
+        let (stop, moved) = (&stop, &moved);
+        thread::scope(|scope| {
+            for (upload, moved) in moved[..UPLOADS].iter().enumerate() {
+                let mut client = server.connect();
+                let piece = &piece;
+                scope.spawn(move || {
+                    let chunked = upload % 2 == 0;
+                    let framing =
+                        if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 100000000" };
+                    client.send(format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
+                    let chunk =
+                        if chunked { format!("{:x}\r\n{piece}\r\n", piece.len()) } else { piece.clone() };
+                    client.send(if chunked { "1\r\n[\r\n" } else { "[" });
+                    let mut left = 90_000_000 / piece.len();
+                    while !stop.load(Ordering::Relaxed) && left > 0 {
+                        client.send(&chunk);
+                        moved.fetch_add(1, Ordering::Relaxed);
+                        left -= 1;
+                        // One that has sent nearly all it may has moved enough.
+                        if left == 0 {
+                            moved.store(usize::MAX, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            for moved in &moved[UPLOADS..] {
+                let mut client = server.connect();
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = moved.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(client.call(post(number)).status, 200, "{driver:?}");
+                    }
+                });
+            }
+            let mut before = [0; UPLOADS + SENDERS];
+            for second in 1..=SECONDS {
+                thread::sleep(Duration::from_secs(1));
+                let now: Vec<usize> = moved.iter().map(|moved| moved.load(Ordering::Relaxed)).collect();
+                let stuck: Vec<usize> =
+                    (0..now.len()).filter(|&i| now[i] == before[i] && now[i] < usize::MAX).collect();
+                if !stuck.is_empty() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                assert!(stuck.is_empty(), "{driver:?}, second {second}: {stuck:?} stand still at {now:?}");
+                before.copy_from_slice(&now);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
     }
 }
 

@@ -52,14 +52,6 @@ impl Budget {
         self.large.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Takes `bytes` for the scratch of one parse, given back when the charge is dropped.
-    ///
-    /// # Errors
-    /// [`OverBudget`] when there is no room.
-    pub fn charge(&self, bytes: u64) -> Result<Charge<'_>, OverBudget> {
-        self.reserve_large(bytes).map(|()| Charge { budget: self, bytes })
-    }
-
     /// Bytes leased or reserved now.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -68,19 +60,6 @@ impl Budget {
     /// The whole budget.
     pub fn total(&self) -> u64 {
         self.total
-    }
-}
-
-/// Bytes taken from the budget, given back on drop.
-#[derive(Debug)]
-pub struct Charge<'a> {
-    budget: &'a Budget,
-    bytes: u64,
-}
-
-impl Drop for Charge<'_> {
-    fn drop(&mut self) {
-        self.budget.release_large(self.bytes);
     }
 }
 

@@ -33,6 +33,10 @@ pub(super) struct Home {
 }
 
 impl Home {
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     pub(super) fn take_back(&self, ptr: NonNull<u8>, capacity: usize, charged: bool) {
         if charged {
             uncharge_global(&self.budget, capacity);
@@ -91,6 +95,10 @@ impl Pool {
             lease: Cell::new(0),
             charged: Cell::new(0),
         }
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     /// A buffer for reading a connection. It belongs to the connections' term of the memory, not to the budget.
@@ -195,7 +203,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Charges `bytes` to the budget for something other than a buffer, such as the scratch of a parse.
+    /// Charges `bytes` to the budget.
     #[inline]
     pub fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let need = bytes as u64;
@@ -288,7 +296,9 @@ impl Pool {
         });
         drop(strays);
         if free.is_empty() {
-            let run = map(RUN_BYTES).as_ptr() as usize;
+            let run = map(RUN_BYTES)
+                .unwrap_or_else(|error| panic!("cannot map {RUN_BYTES} bytes for small buffers: {error}"));
+            let run = run.as_ptr() as usize;
             locked(&self.home.runs).push(run);
             for index in (0..RUN_BYTES / capacity).rev() {
                 if let Some(ptr) = NonNull::new((run + index * capacity) as *mut u8) {
@@ -311,8 +321,19 @@ impl Pool {
             return Ok(buf);
         }
         self.charge(capacity)?;
+        let mapping = map(capacity).or_else(|_| {
+            // What lies idle here may be what the system misses.
+            large.clear();
+            self.large_idle_bytes.set(0);
+            map(capacity)
+        });
+        let Ok(mapping) = mapping else {
+            // The system gives less than the budget: for the sender that is the same.
+            self.uncharge(capacity);
+            return Err(OverBudget);
+        };
         // SAFETY: a fresh mapping, owned by nobody else.
-        let mut buf = unsafe { Buf::from_raw(map(capacity), capacity, self.home.clone()) };
+        let mut buf = unsafe { Buf::from_raw(mapping, capacity, self.home.clone()) };
         buf.set_charged(true);
         Ok(buf)
     }
@@ -349,8 +370,17 @@ fn is_large(bytes: usize) -> bool {
     bytes > SMALL_BODY_BYTES + SMALL_BODY_BYTES / 4
 }
 
-fn uncharge_global(budget: &Budget, capacity: usize) {
-    if is_large(capacity) { budget.release_large(capacity as u64) } else { budget.give_back(capacity as u64) }
+pub(super) fn charge_global(budget: &Budget, bytes: usize) -> Result<(), OverBudget> {
+    let bytes_wide = bytes as u64;
+    if is_large(bytes) {
+        budget.reserve_large(bytes_wide)
+    } else {
+        budget.lease(bytes_wide, bytes_wide).map(drop)
+    }
+}
+
+pub(super) fn uncharge_global(budget: &Budget, bytes: usize) {
+    if is_large(bytes) { budget.release_large(bytes as u64) } else { budget.give_back(bytes as u64) }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -358,7 +388,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn map(bytes: usize) -> NonNull<u8> {
+fn map(bytes: usize) -> std::io::Result<NonNull<u8>> {
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing of ours.
     let ptr = unsafe {
         libc::mmap(
@@ -371,8 +401,8 @@ fn map(bytes: usize) -> NonNull<u8> {
         )
     };
     match NonNull::new(ptr.cast::<u8>()) {
-        Some(ptr) if ptr.as_ptr().cast() != libc::MAP_FAILED => ptr,
-        _ => panic!("cannot map {bytes} bytes: {}", std::io::Error::last_os_error()),
+        Some(ptr) if ptr.as_ptr().cast() != libc::MAP_FAILED => Ok(ptr),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 

@@ -37,8 +37,6 @@ macro_rules! limit_table {
                 "After SIGTERM, how long readiness fails before the listener closes.";
             drain_timeout_ms: u64 = 30_000, 100..=3_600_000,
                 "After SIGTERM, how long running requests and queued events may take.";
-            parse_threads: usize = 1, 1..=256,
-                "Threads that parse bodies over 64 KiB beside the cores.";
         }
     };
 }
@@ -67,8 +65,7 @@ impl LimitRow {
             name if name.ends_with("_ms") => "milliseconds",
             name if name.contains("bytes") => "bytes",
             name if name.starts_with("connections") => "connections",
-            name if name.contains("events") => "events",
-            _ => "threads",
+            _ => "events",
         }
     }
 }

@@ -282,7 +282,13 @@ fn read_node(
     mut section: Section<'_, '_>,
     around: &Surroundings<'_>,
 ) -> Option<Node> {
-    const TYPES: [&str; 3] = ["log", "file", "discard"];
+    const TYPES: &[&str] = &[
+        "log",
+        "file",
+        "discard",
+        #[cfg(inrush_bench)]
+        "read",
+    ];
     let Some(kind) = section.string(source, "type", "\"log\"") else {
         source
             .refuse(section.place, format!("this node has no `type`; give it one of: {}", TYPES.join(", ")));
@@ -291,6 +297,10 @@ fn read_node(
     let node = match kind.value.as_str() {
         "log" => Some(Node::Log),
         "discard" => Some(Node::Discard),
+        #[cfg(inrush_bench)]
+        "read" => {
+            section.string(source, "field", "\"id\"").map(|Written { value: field, .. }| Node::Read { field })
+        }
         "file" => match section.string(source, "path", "\"events.ndjson\"") {
             Some(written) => {
                 let place = written.place;
@@ -306,7 +316,7 @@ fn read_node(
             }
         },
         other => {
-            let meant = closest(other, TYPES.into_iter()).map_or_else(
+            let meant = closest(other, TYPES.iter().copied()).map_or_else(
                 || format!("there are {}", TYPES.join(", ")),
                 |meant| format!("did you mean {meant:?}?"),
             );

@@ -70,7 +70,7 @@ fn start(core: &Rc<Core>, stream: Stream, peer: SocketAddr) {
     let guard = Registered { core: core.clone(), key };
     io::spawn(async move {
         let core = &guard.core;
-        let connection = Connection::new(stream, core, &watch, key);
+        let connection = Connection::new(stream, core, &watch);
         let life = async {
             if too_many {
                 connection.turn_away((&reject::TOO_MANY_CONNECTIONS).into()).await;

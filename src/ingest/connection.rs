@@ -1,7 +1,7 @@
 //! One connection: the conductor of `head -> admission -> body -> json -> event queue -> answer`.
 //!
 //! What has arrived is served without waiting, request after request, into one vector of answers; only then is
-//! something awaited: more bytes, the peer, room in a queue, a verdict. So a pipelined batch costs one read and one
+//! something awaited: more bytes, the peer, room in a queue. So a pipelined batch costs one read and one
 //! write, and a request that arrived whole touches no other task.
 //!
 //! Watermarks: `0 <= start <= input.len()`; `input[..start]` is served, `input[start..]` is not.
@@ -13,8 +13,8 @@ mod waiting;
 use super::admission::{Admitted, Asks, admit};
 use super::core_thread::Core;
 use super::deadlines::{Phase, Watch};
-use super::judges::judge;
 use super::transport::Transport;
+use super::verdict::{judge, judge_for_readers};
 use crate::buffer::{Buf, OverBudget, READ_BYTES};
 use crate::event::Slot;
 use crate::http::framing::Framing;
@@ -27,7 +27,7 @@ use crate::metrics::clock_ns;
 const COPY_BYTES_MAX: usize = 8 * 1024;
 /// Answers are written out when a batch has grown to this.
 const ANSWERS_BYTES_MAX: usize = 32 * 1024;
-/// Bodies up to this size are judged on the core.
+/// Bodies over this size are always timed, smaller ones by sample.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that a connection reads before the others of its core get their turn.
 const TURN_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,6 @@ pub(super) struct Connection<'c, T: Transport> {
     stream: T,
     core: &'c Core,
     watch: &'c Watch,
-    key: usize,
     input: Option<Buf>,
     start: usize,
     reader: HeadReader,
@@ -83,6 +82,12 @@ struct Owed {
     keep_alive: bool,
 }
 
+impl Owed {
+    fn by(slot: &Slot) -> Self {
+        Self { version: slot.head.version, keep_alive: slot.head.keep_alive }
+    }
+}
+
 /// Serves a connection until either side ends it.
 pub(super) async fn serve<T: Transport>(mut connection: Connection<'_, T>) {
     loop {
@@ -105,12 +110,11 @@ pub(super) async fn serve<T: Transport>(mut connection: Connection<'_, T>) {
 }
 
 impl<'c, T: Transport> Connection<'c, T> {
-    pub fn new(stream: T, core: &'c Core, watch: &'c Watch, key: usize) -> Self {
+    pub fn new(stream: T, core: &'c Core, watch: &'c Watch) -> Self {
         Self {
             stream,
             core,
             watch,
-            key,
             input: None,
             start: 0,
             reader: HeadReader::default(),
@@ -232,28 +236,34 @@ impl<'c, T: Transport> Connection<'c, T> {
         Ok((input, head_at))
     }
 
-    /// Judges the body of a whole request on the core and hands the event over.
+    /// Judges the body of a whole request and hands the event over, or refuses it.
     fn judge_and_push(&mut self, mut slot: Box<Slot>, admitted: Admitted) -> Option<Next> {
         let started = self.core.is_sampled().then(clock_ns);
-        let verdict = judge_inline(&mut slot, self.core);
-        if let Some(started) = started {
+        let verdict = match self.core.webhooks.get(admitted.webhook).reads_body {
+            true => judge_for_readers(&mut slot, &mut self.core.parser.borrow_mut(), &self.core.pool),
+            false => judge(slot.received_body()),
+        };
+        slot.pushed_at_ns = started.map(|started| {
             let now = clock_ns();
             self.core.metrics().parse_time.record(now - started);
-            slot.pushed_at_ns = Some(now);
-        } else {
-            slot.pushed_at_ns = None;
+            now
+        });
+        match verdict {
+            Ok(facts) => {
+                slot.facts = facts;
+                self.push(slot, admitted)
+            }
+            Err(reject) => {
+                self.answer_problem(&reject, &Owed::by(&slot), false);
+                self.core.put_slot(slot);
+                None
+            }
         }
-        self.push(slot, admitted, verdict)
     }
 
-    /// Hands a judged event over, or refuses it.
-    fn push(&mut self, mut slot: Box<Slot>, admitted: Admitted, verdict: Result<(), Reject>) -> Option<Next> {
-        let owed = Owed { version: slot.head.version, keep_alive: slot.head.keep_alive };
-        if let Err(reject) = verdict {
-            self.answer_problem(&reject, &owed, false);
-            self.core.put_slot(slot);
-            return None;
-        }
+    /// Hands an event over.
+    fn push(&mut self, mut slot: Box<Slot>, admitted: Admitted) -> Option<Next> {
+        let owed = Owed::by(&slot);
         slot.webhook = admitted.webhook;
         slot.suffix = admitted.suffix;
         match self.core.push(slot) {
@@ -276,29 +286,5 @@ impl<T: Transport> Drop for Connection<'_, T> {
             self.core.put_slot(slot);
         }
         self.core.put_answers(std::mem::take(&mut self.answers));
-    }
-}
-
-#[inline]
-fn judge_inline(slot: &mut Slot, core: &Core) -> Result<(), Reject> {
-    let mut charge = ParseCharge { core, bytes: 0 };
-    judge(slot, &mut core.parser.borrow_mut(), |bytes| {
-        let fits = core.pool.charge(bytes).is_ok();
-        charge.bytes = if fits { bytes } else { 0 };
-        fits
-    })
-}
-
-/// What a parse was charged, given back even if it panics.
-struct ParseCharge<'c> {
-    core: &'c Core,
-    bytes: usize,
-}
-
-impl Drop for ParseCharge<'_> {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.core.pool.uncharge(self.bytes);
-        }
     }
 }

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use slab::Slab;
 
 use super::deadlines::{Cause, Phase, TICK, Watch};
-use super::judges::{Bench, Case, Judges};
+use super::verdict::Verdict;
 use super::{Webhooks, accept};
 use crate::buffer::{Budget, Buf, OverBudget, Pool};
 use crate::event::{EventIds, Slot};
 use crate::io::{self, BellRope, Driver, Interrupt, Listener, Yielded};
-use crate::json::tape::Parser;
+use crate::json::Parser;
 use crate::limits::Limits;
 use crate::metrics::{CoreMetrics, Metrics, clock_ns};
 use crate::queue::{HomeBell, Outbox};
@@ -71,8 +71,6 @@ pub struct CoreParts {
     pub outboxes: Vec<Outbox>,
     /// How many handles its home queues hold.
     pub handles_max: usize,
-    /// The judges of large bodies.
-    pub judges: Arc<Judges>,
     /// Wakes the core.
     pub bell: Arc<HomeBell>,
     /// The core's end of its bell.
@@ -116,6 +114,9 @@ pub(super) struct Core {
     /// Wakes [`background::knock_late`], when it waits for a knock that is held back.
     late_knock: RefCell<Option<Waker>>,
     answers: RefCell<Vec<Vec<u8>>>,
+    // Boxes, because who borrows one keeps it across awaits.
+    #[allow(clippy::vec_box)]
+    verdicts: RefCell<Vec<Box<Verdict>>>,
     now_ms: Cell<u64>,
     unix_ms: Cell<u64>,
     date: Cell<[u8; 29]>,
@@ -123,8 +124,6 @@ pub(super) struct Core {
     started: Instant,
     ending: Cell<bool>,
     background_tasks: Cell<usize>,
-    judges: Arc<Judges>,
-    bench: Arc<Bench>,
     bell: Arc<HomeBell>,
     control: Arc<CoreControl>,
     metrics: Arc<Metrics>,
@@ -178,6 +177,7 @@ impl Core {
             sweeper: RefCell::new(None),
             late_knock: RefCell::new(None),
             answers: RefCell::default(),
+            verdicts: RefCell::default(),
             now_ms: Cell::new(0),
             unix_ms: Cell::new(0),
             date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -185,8 +185,6 @@ impl Core {
             started: Instant::now(),
             ending: Cell::new(false),
             background_tasks: Cell::new(0),
-            bench: Arc::new(Bench::new(parts.bell.clone())),
-            judges: parts.judges,
             bell: parts.bell,
             control: parts.control,
             metrics: parts.metrics,
@@ -293,9 +291,12 @@ impl Core {
         slot
     }
 
-    /// Takes a handle back, and its buffer.
+    /// Takes a handle back, its buffer, and the tape if this core made it: a worker keeps its own.
     #[inline]
     pub fn put_slot(&self, mut slot: Box<Slot>) {
+        if let Some(charge) = slot.drop_value(&mut self.parser.borrow_mut()) {
+            self.pool.release(charge);
+        }
         if let Some(buf) = slot.buf.take() {
             self.pool.put(buf);
         }
@@ -341,6 +342,22 @@ impl Core {
         let mut kept = self.answers.borrow_mut();
         if (1..=ANSWERS_BYTES_KEPT).contains(&answers.capacity()) && kept.len() < ANSWERS_KEPT {
             kept.push(answers);
+        }
+    }
+
+    /// A verdict on a body that arrives in parts, before its first byte.
+    pub fn take_verdict(&self, timed: bool) -> Box<Verdict> {
+        let mut verdict = self.verdicts.borrow_mut().pop().unwrap_or_default();
+        verdict.begin(timed);
+        verdict
+    }
+
+    /// Takes a verdict back.
+    pub fn put_verdict(&self, verdict: Box<Verdict>) {
+        const VERDICTS_KEPT: usize = 256;
+        let mut kept = self.verdicts.borrow_mut();
+        if kept.len() < VERDICTS_KEPT {
+            kept.push(verdict);
         }
     }
 
@@ -391,11 +408,6 @@ impl Core {
         for (_, waker) in self.waiting.borrow().iter() {
             waker.wake_by_ref();
         }
-    }
-
-    /// Sends a large body to a judge.
-    pub fn submit(&self, slot: Box<Slot>, connection: usize) {
-        self.judges.submit(Case { slot, connection, bench: self.bench.clone() });
     }
 
     // ---- turns ----
@@ -491,7 +503,7 @@ impl Core {
     fn end_all(&self) {
         self.ending.set(true);
         for (_, watch) in self.connections.borrow().iter() {
-            if !matches!(watch.phase(), Phase::Verdict | Phase::Ended) {
+            if watch.phase() != Phase::Ended {
                 watch.interrupt(Cause::Expired);
             }
         }

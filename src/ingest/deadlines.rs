@@ -9,8 +9,6 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::event::Slot;
-use crate::http::Reject;
 use crate::io::{Breaker, Interrupt};
 use crate::limits::Limits;
 
@@ -31,8 +29,6 @@ pub enum Phase {
     Body(Option<u64>),
     /// Room in the event queue.
     Queue,
-    /// A verdict from another thread; bounded by the body's size, so it has no deadline.
-    Verdict,
     /// The peer to take an answer.
     Answer,
     /// The peer to close, after a refusal.
@@ -52,9 +48,6 @@ pub enum Cause {
     Drain,
 }
 
-/// A slot that was with a judge, and what the judge found.
-pub type Verdict = (Box<Slot>, Result<(), Reject>);
-
 /// What the sweep and a connection share.
 pub struct Watch {
     phase: Cell<Phase>,
@@ -68,8 +61,6 @@ pub struct Watch {
     breaker: Breaker,
     /// Wakes the connection when it waits for something other than an operation.
     pub waker: RefCell<Option<Waker>>,
-    /// What another thread found about a large body.
-    pub verdict: RefCell<Option<Verdict>>,
 }
 
 impl Watch {
@@ -84,7 +75,6 @@ impl Watch {
             interrupt: Interrupt::default(),
             breaker,
             waker: RefCell::new(None),
-            verdict: RefCell::new(None),
         })
     }
 
@@ -157,7 +147,7 @@ impl Watch {
             Phase::Idle if waited_ms >= limits.idle_timeout_ms => true,
             // A whole tick without a byte: the first sweep after the read began may come at once.
             Phase::Idle if self.holds_buffer.get() && waited_ms > 0 => return Some(Cause::GiveBuffer),
-            Phase::Idle | Phase::Verdict | Phase::Ended => false,
+            Phase::Idle | Phase::Ended => false,
             Phase::Head => waited_ms > limits.head_read_timeout_ms,
             Phase::Body(length) => self.body_is_late(length, waited_ms, limits),
             Phase::Queue => waited_ms > limits.queue_wait_ms,

@@ -15,7 +15,7 @@ use super::connection::{Connection, serve};
 use super::core_thread::Core;
 use super::deadlines::Watch;
 use super::transport::Transport;
-use super::{CoreControl, CoreParts, Judges, Webhook, Webhooks};
+use super::{CoreControl, CoreParts, Webhook, Webhooks};
 use crate::buffer::{Budget, Buf};
 use crate::event::Event;
 use crate::http::cors::AllowedOrigins;
@@ -31,7 +31,7 @@ pub(super) const OPEN: &str = "11111111-1111-4111-8111-111111111111";
 pub(super) const GUARDED: &str = "22222222-2222-4222-8222-222222222222";
 /// Its secret.
 pub(super) const SECRET: &str = "s";
-/// The largest body that the simulated webhooks take.
+/// The largest body that the simulated webhooks take, unless there is [`Room`] for more.
 pub(super) const BODY_BYTES_MAX: u64 = 300;
 
 /// What came of a simulated connection.
@@ -95,10 +95,13 @@ pub(super) struct Room {
     pub queue_events_max: usize,
     /// Requests on their way at a time.
     pub handles_max: usize,
+    /// The largest body that its webhooks take.
+    pub body_bytes_max: u64,
 }
 
 /// Enough for whatever one connection does.
-const PLENTY: Room = Room { budget_bytes: 64 << 20, queue_events_max: 64, handles_max: 128 };
+const PLENTY: Room =
+    Room { budget_bytes: 64 << 20, queue_events_max: 64, handles_max: 128, body_bytes_max: BODY_BYTES_MAX };
 
 impl Simulation {
     /// A core with two webhooks and room for them.
@@ -111,7 +114,7 @@ impl Simulation {
         let budget = Arc::new(Budget::new(room.budget_bytes));
         let (ringer, rope) = crate::io::bell()?;
         let bell = Arc::new(HomeBell::new(move || ringer.ring()));
-        let Room { queue_events_max, handles_max, .. } = room;
+        let Room { queue_events_max, handles_max, body_bytes_max, .. } = room;
         let (outbox, inbox) =
             queue::pair(queue_events_max, handles_max, Arc::new(Door::default()), bell.clone());
         let (core, _, _) = Core::new(CoreParts {
@@ -119,8 +122,7 @@ impl Simulation {
             driver: Driver::Epoll,
             listener: std::net::TcpListener::bind("127.0.0.1:0")?,
             limits: Arc::new(Limits::default()),
-            webhooks: Arc::new(Webhooks::new(webhooks()?)),
-            judges: Arc::new(Judges::start(0, &budget)?),
+            webhooks: Arc::new(Webhooks::new(webhooks(body_bytes_max)?)),
             budget,
             outboxes: vec![outbox],
             handles_max,
@@ -139,7 +141,7 @@ impl Simulation {
         let mut outcome = Outcome::default();
         let watch = Watch::new(0, Breaker::none());
         let peer = Peer { pieces: pieces.into_iter(), piece: Vec::new(), written: written.clone() };
-        let mut life = pin!(serve(Connection::new(peer, &self.core, &watch, 0)));
+        let mut life = pin!(serve(Connection::new(peer, &self.core, &watch)));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             let ended = life.as_mut().poll(&mut cx) == Poll::Ready(());
@@ -158,13 +160,15 @@ impl Simulation {
     }
 }
 
-fn webhooks() -> io::Result<Vec<Webhook>> {
+fn webhooks(body_bytes_max: u64) -> io::Result<Vec<Webhook>> {
     let webhook = |id: &str, secrets: &[&[u8]], origins: &[String]| {
         io::Result::Ok(Webhook {
             id: Uuid::parse_str(id).map_err(io::Error::other)?,
             secrets: Secrets::new(secrets.iter().copied()),
             origins: AllowedOrigins::new(origins).map_err(io::Error::other)?,
-            body_bytes_max: BODY_BYTES_MAX,
+            body_bytes_max,
+            // The answers and the events are the same with and without.
+            reads_body: id == GUARDED,
             worker: 0,
         })
     };

@@ -18,6 +18,8 @@ pub struct Webhook {
     pub origins: AllowedOrigins,
     /// The largest body accepted.
     pub body_bytes_max: u64,
+    /// Whether a node of it reads the body as a value.
+    pub reads_body: bool,
     /// The worker that runs its triggers.
     pub worker: usize,
 }
@@ -93,6 +95,7 @@ mod tests {
             secrets: Secrets::new([]),
             origins: AllowedOrigins::new(&[]).unwrap(),
             body_bytes_max: 1,
+            reads_body: false,
             worker: 0,
         }]);
         let rows = [

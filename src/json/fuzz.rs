@@ -2,14 +2,14 @@
 
 use super::InvalidKind;
 use super::naive;
-use super::{Document, Judged, Parser, RawText, SPARE_BYTES, Unparsed, memory_charge, scan};
+use super::{Document, Parser, RawText, Unparsed, memory_charge};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use simd_json::ValueType;
 use simd_json::prelude::{TypedScalarValue, TypedValue, ValueAsScalar};
 use simd_json::tape::Value as Tape;
 
-/// Asserts that [`Parser::judge`], [`Document::parse`], [`naive::validate`] and serde_json agree on `data` as far
+/// Asserts that [`Document::parse`], [`Document::build`], [`naive::validate`] and serde_json agree on `data` as far
 /// as each can, that the received bytes stay what they were, and that the tape holds the values serde_json reads.
 ///
 /// Known differences of serde_json, each let through in one direction only:
@@ -22,24 +22,25 @@ use simd_json::tape::Value as Tape;
 /// When they do not agree.
 pub fn fuzz_verdict(data: &[u8]) {
     let verdict = naive::validate(data);
-    let scanned = scan(data);
 
     // A byte behind the document that would change its meaning if anyone looked at it.
     for spare in [b' ', b'1', b'"', b'}', b'\\'] {
-        let mut text = data.to_vec();
-        text.resize(data.len() + SPARE_BYTES, spare);
-        let before = text.clone();
-        let judged = Parser::new().judge(&mut text, data.len(), scanned);
-        assert_eq!(text, before, "the text is as it was");
-        match (&verdict, judged) {
-            (Ok(facts), Ok(Judged::Tape)) => {
-                assert!(!facts.beyond_tape, "simd-json took what it cannot hold")
+        let parsed = Document::parse(RawText::followed_by(data, spare), &mut Parser::new());
+        match (&verdict, parsed.map_err(|(text, unparsed)| (text.to_vec(), unparsed))) {
+            (Ok(facts), Ok(document)) => {
+                assert_eq!(document.facts(), facts, "simd-json sees another document");
+                assert_eq!(&document.text()[..], data, "the text is as it was");
+                assert!(document.is_text_intact());
             }
-            (Ok(facts), Ok(Judged::TextOnly)) => {
-                assert!(facts.beyond_tape, "simd-json can hold this document")
+            (Ok(facts), Err((text, Unparsed::TextOnly(found)))) => {
+                assert!(facts.beyond_tape, "simd-json can hold this document");
+                assert_eq!((*facts, &text[..]), (found, data));
             }
-            (Err(expected), Err(invalid)) => assert_eq!(*expected, invalid),
-            (expected, judged) => panic!("naive says {expected:?}, the parser {judged:?}"),
+            (Err(expected), Err((text, Unparsed::Invalid(invalid)))) => {
+                assert_eq!((*expected, data), (invalid, &text[..]));
+            }
+            (expected, Ok(_)) => panic!("naive says {expected:?}, the document was parsed"),
+            (expected, Err((_, unparsed))) => panic!("naive says {expected:?}, the document {unparsed:?}"),
         }
     }
 
@@ -49,10 +50,9 @@ pub fn fuzz_verdict(data: &[u8]) {
     match verdict {
         Ok(facts) => {
             assert!(skipped, "serde_json skips every valid document");
-            assert!(facts.structurals <= 2 * scanned.structurals + 1);
-            assert_eq!(facts.escapes, scanned.backslash);
-            assert!(facts.nodes <= 1 + scanned.structurals);
-            assert!(facts.nodes * 24 <= 24 + memory_charge(data.len(), scanned));
+            assert_eq!(facts.escapes, data.contains(&b'\\'));
+            assert!(facts.nodes <= facts.structurals);
+            assert!(facts.nodes * 24 <= memory_charge(data.len(), &facts, false));
         }
         Err(invalid) => {
             assert!(value.is_err(), "serde_json reads {value:?}, naive says {invalid}");
@@ -72,32 +72,31 @@ pub fn fuzz_verdict(data: &[u8]) {
         }
     }
 
+    let Ok(facts) = verdict else { return };
     let mut parser = Parser::new();
-    match (verdict, Document::parse(RawText::from(data), &mut parser)) {
-        (Ok(facts), Ok(document)) => {
-            assert_eq!(document.nodes(), facts.nodes);
-            same_numbers(data, document.root());
-            if let Ok(value) = &value {
-                assert!(same(document.root(), value), "the tape holds other values than {value}");
+    for keep_text in [true, false] {
+        match Document::build(RawText::from(data), facts, keep_text, &mut parser) {
+            Ok(document) => {
+                assert_eq!(document.facts(), &facts);
+                same_numbers(data, document.root());
+                if let Ok(value) = &value {
+                    assert!(same(document.root(), value), "the tape holds other values than {value}");
+                }
+                assert_eq!(document.is_text_intact(), keep_text || !facts.escapes);
+                assert!(!document.is_text_intact() || &document.text()[..] == data);
+                let is_intact = document.is_text_intact();
+                assert!(!is_intact || &document.into_text(&mut parser)[..] == data);
             }
-            assert_eq!(&document.text()[..], data);
-            assert_eq!(&document.into_text(&mut parser)[..], data);
+            Err(text) => {
+                assert!(facts.beyond_tape);
+                assert_eq!(&text[..], data);
+            }
         }
-        (Ok(facts), Err((text, Unparsed::TextOnly))) => {
-            assert!(facts.beyond_tape);
-            assert_eq!(&text[..], data);
-        }
-        (Err(expected), Err((text, Unparsed::Invalid(invalid)))) => {
-            assert_eq!(expected, invalid);
-            assert_eq!(&text[..], data);
-        }
-        (expected, Ok(_)) => panic!("naive says {expected:?}, the document was parsed"),
-        (expected, Err((_, unparsed))) => panic!("naive says {expected:?}, the document {unparsed:?}"),
     }
 }
 
 /// Whether the tape holds the value that serde_json read, numbers aside. Of duplicate keys the last counts.
-fn same(tape: Tape<'_, '_>, value: &Value) -> bool {
+pub(super) fn same(tape: Tape<'_, '_>, value: &Value) -> bool {
     match value {
         Value::Null => tape.is_null(),
         Value::Bool(bool) => tape.as_bool() == Some(*bool),

@@ -114,23 +114,32 @@ fn write_text(out: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a JSON document on one line: raw LF and CR become spaces.
-pub(super) fn write_flat<W: Write + ?Sized>(out: &mut W, mut json: &[u8]) -> io::Result<()> {
-    while let Some(end) = memchr2(b'\n', b'\r', json) {
-        out.write_all(&json[..end])?;
-        let breaks = json[end..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-        write_spaces(out, breaks)?;
-        json = &json[end + breaks..];
+/// Puts a JSON document on one line: raw LF and CR become spaces.
+pub(super) fn flatten(json: &mut [u8]) {
+    for byte in json {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
     }
-    out.write_all(json)
 }
 
-fn write_spaces<W: Write + ?Sized>(out: &mut W, mut count: usize) -> io::Result<()> {
-    const SPACES: [u8; 64] = [b' '; 64];
-    while count > 0 {
-        let now = count.min(SPACES.len());
-        out.write_all(&SPACES[..now])?;
-        count -= now;
+/// Writes a JSON document on one line, through `scratch` where it has line ends: a piece at a time, so that neither
+/// a document of many short lines is as many system calls, nor a large one held twice.
+pub(super) fn write_flat<W: Write + ?Sized>(
+    out: &mut W,
+    json: &[u8],
+    scratch: &mut Vec<u8>,
+) -> io::Result<()> {
+    const PIECE_BYTES: usize = 128 * 1024;
+    for piece in json.chunks(PIECE_BYTES) {
+        if memchr2(b'\n', b'\r', piece).is_none() {
+            out.write_all(piece)?;
+            continue;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(piece);
+        flatten(scratch);
+        out.write_all(scratch)?;
     }
     Ok(())
 }

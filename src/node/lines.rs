@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::EventLine;
-use super::line::write_flat;
+use super::line::{flatten, write_flat};
 use crate::event::Event;
 
 /// Lines are held back up to this many bytes; a longer line is streamed from the event's buffer.
@@ -44,14 +44,20 @@ impl<S: Sink> Lines<S> {
             self.flush()?;
         }
         if bytes > HELD_BYTES_MAX {
-            return self.sink.write(&mut |out| {
+            // Nothing is held back now, so there is room for a piece of a body with line ends.
+            let scratch = &mut self.held;
+            let result = self.sink.write(&mut |out| {
                 out.write_all(before)?;
-                write_flat(out, body)?;
+                write_flat(out, body, scratch)?;
                 out.write_all(after)
             });
+            self.held.clear();
+            return result;
         }
         self.held.extend_from_slice(before);
-        write_flat(&mut self.held, body)?;
+        let body_at = self.held.len();
+        self.held.extend_from_slice(body);
+        flatten(&mut self.held[body_at..]);
         self.held.extend_from_slice(after);
         self.since.get_or_insert_with(Instant::now);
         Ok(())
@@ -86,12 +92,25 @@ mod tests {
     struct Collected {
         bytes: Vec<u8>,
         writes: usize,
+        pieces: usize,
+    }
+
+    impl Write for Collected {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.pieces += 1;
+            self.bytes.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     impl Sink for Collected {
         fn write(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
             self.writes += 1;
-            write(&mut self.bytes)
+            write(self)
         }
     }
 
@@ -120,7 +139,7 @@ mod tests {
         assert!(lines.held_since().is_some());
         lines.flush().unwrap();
         assert!(lines.held_since().is_none());
-        let Collected { bytes, writes } = lines.sink;
+        let Collected { bytes, writes, .. } = lines.sink;
         assert_eq!(writes, 3, "two short, one long, two short");
         let read: Vec<serde_json::Value> = bytes
             .split_inclusive(|&b| b == b'\n')
@@ -138,5 +157,21 @@ mod tests {
                 })
                 .collect();
         assert_eq!(read.iter().map(|line| line["payload"]["body"].clone()).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_long_body_of_short_lines_leaves_in_large_pieces() {
+        let pool = Pool::new(std::sync::Arc::new(Budget::new(1 << 30)));
+        let body = format!("[\r\n{}1]", "  \"a\",\n".repeat(400_000));
+        let slot = slot(&pool, body.as_bytes());
+        let mut lines = Lines::new(Collected::default());
+        lines.append(&Event::new(&slot, "w"), &mut EventLine::default()).unwrap();
+        assert!(lines.held_since().is_none() && lines.held.is_empty());
+        assert!(lines.held.capacity() <= 2 * HELD_BYTES_MAX, "{} bytes of scratch", lines.held.capacity());
+        let Collected { bytes, pieces, .. } = lines.sink;
+        assert!(pieces < 40, "{pieces} writes");
+        let line = String::from_utf8(bytes).unwrap();
+        assert!(line.contains(&body.replace(['\r', '\n'], " ")));
+        assert_eq!(line.matches('\n').count(), 1);
     }
 }

@@ -16,7 +16,7 @@ use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::{self, Config};
 use crate::http::cors::AllowedOrigins;
-use crate::ingest::{self, CoreControl, CoreParts, Judges, Webhook, Webhooks};
+use crate::ingest::{self, CoreControl, CoreParts, Webhook, Webhooks};
 use crate::io::{self, Driver};
 use crate::limits::{Limits, allowed_cpus};
 use crate::metrics::Metrics;
@@ -40,8 +40,6 @@ pub(super) struct Running {
     cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
     cores_left: usize,
     workers_left: usize,
-    /// Ends when it is dropped, after the cores.
-    _judges: Arc<Judges>,
 }
 
 impl Running {
@@ -133,13 +131,13 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits)?));
+    let files = Files::default();
+    let triggers: Vec<_> =
+        (0..limits.workers).map(|_| webhook_triggers(config, &files)).collect::<Result<_, _>>()?;
+    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits, &triggers[0])?));
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
     let budget = Arc::new(Budget::new(limits.budget_bytes));
-    let judges = Judges::start(limits.parse_threads, &budget)
-        .map_err(|error| ServeError::io("cannot start the judges of large bodies", error))?;
-    let judges = Arc::new(judges);
     let mut bells = Vec::new();
     for _ in 0..limits.cores {
         let (ringer, rope) =
@@ -149,9 +147,7 @@ pub(super) fn start(
     let handles_max = limits.connections_max + limits.workers * limits.queue_events_max;
     let (outboxes, inboxes, doors) = connect(&limits, handles_max, &bells);
 
-    let files = Files::default();
-    for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
-        let webhooks = webhook_triggers(config, &files)?;
+    for (index, ((inboxes, door), webhooks)) in inboxes.into_iter().zip(doors).zip(triggers).enumerate() {
         let worker = Worker::new(WorkerParts { index, inboxes, door, webhooks, metrics: metrics.clone() });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
@@ -176,7 +172,6 @@ pub(super) fn start(
             budget: budget.clone(),
             outboxes,
             handles_max,
-            judges: judges.clone(),
             bell,
             rope,
             control,
@@ -197,7 +192,7 @@ pub(super) fn start(
         })?;
     }
     let (cores_left, workers_left) = (limits.cores, limits.workers);
-    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left, _judges: judges })
+    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left })
 }
 
 /// One queue each way between every core and every worker.
@@ -223,7 +218,11 @@ fn connect(
     (outboxes, inboxes, doors)
 }
 
-fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError> {
+fn webhooks(
+    config: &Config,
+    limits: &Limits,
+    triggers: &[WebhookTriggers],
+) -> Result<Vec<Webhook>, ServeError> {
     let webhook =
         |(index, webhook): (usize, &config::Webhook)| {
             let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| {
@@ -234,6 +233,7 @@ fn webhooks(config: &Config, limits: &Limits) -> Result<Vec<Webhook>, ServeError
                 secrets: Secrets::new(webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
                 origins,
                 body_bytes_max: limits.body_bytes_max_of(webhook),
+                reads_body: triggers[index].reads_body(),
                 worker: index % limits.workers,
             })
         };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::WebhookTriggers;
 use crate::event::{Event, Slot};
+use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
 use crate::node::{EventLine, NodeError};
 use crate::queue::{Door, Inbox};
@@ -36,6 +37,7 @@ pub struct Worker {
     door: Arc<Door>,
     webhooks: Vec<WebhookTriggers>,
     lines: Vec<EventLine>,
+    parser: Parser,
     metrics: Arc<Metrics>,
     last_failure_logged: Option<Instant>,
 }
@@ -50,6 +52,7 @@ impl Worker {
             door: parts.door,
             webhooks: parts.webhooks,
             lines,
+            parser: Parser::new(),
             metrics: parts.metrics,
             last_failure_logged: None,
         }
@@ -93,13 +96,13 @@ impl Worker {
         for queue in 0..self.inboxes.len() {
             let before = taken;
             while taken < BATCH_EVENTS_MAX && taken - before < share {
-                let Some(slot) = self.inboxes[queue].pop() else { break };
+                let Some(mut slot) = self.inboxes[queue].pop() else { break };
                 taken += 1;
                 if let Some(pushed) = slot.pushed_at_ns {
                     self.metrics().queue_wait.record(clock_ns().saturating_sub(pushed));
                 }
                 let timed = slot.pushed_at_ns.map(|_| clock_ns());
-                self.run_event(&slot);
+                self.run_event(&mut slot);
                 if let Some(start) = timed {
                     self.metrics().node_time.record(clock_ns().saturating_sub(start));
                 }
@@ -118,27 +121,39 @@ impl Worker {
     }
 
     /// Runs every trigger of the event's webhook. A node that fails or panics stops neither the others nor the worker.
-    fn run_event(&mut self, slot: &Slot) {
+    fn run_event(&mut self, slot: &mut Slot) {
         let index = slot.webhook as usize;
-        let line = &mut self.lines[index];
-        line.reset();
+        self.lines[index].reset();
+        let came_with_value = slot.has_value();
         for trigger in 0..self.webhooks[index].triggers.len() {
-            let webhook = &mut self.webhooks[index];
-            let event = Event::new(slot, &webhook.webhook);
-            let nodes = &mut webhook.triggers[trigger].nodes;
-            let line = &mut self.lines[index];
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                nodes.iter_mut().try_for_each(|node| node.run(&event, line))
-            }));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.run_trigger(slot, trigger)));
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.failed(slot, &error),
                 Err(_) => {
+                    // Half a line, or half a tape, is nobody's.
                     self.lines[index].reset();
+                    self.parser = Parser::new();
                     self.failed(slot, &NodeError { node: "?", reason: "panicked".into() });
                 }
             }
         }
+        if !came_with_value {
+            // The tape is this worker's; one that came from the core goes home with the handle.
+            slot.drop_value(&mut self.parser);
+        }
+    }
+
+    /// Runs the nodes of one trigger, in order, until one fails.
+    fn run_trigger(&mut self, slot: &mut Slot, trigger: usize) -> Result<(), NodeError> {
+        let index = slot.webhook as usize;
+        let webhook = &mut self.webhooks[index];
+        if webhook.triggers[trigger].reads_body() {
+            slot.build_value(webhook.reads_text(), &mut self.parser);
+        }
+        let event = Event::new(slot, &webhook.webhook);
+        let line = &mut self.lines[index];
+        webhook.triggers[trigger].nodes.iter_mut().try_for_each(|node| node.run(&event, line))
     }
 
     /// Counts a failure, and says whether it is to be logged.
@@ -166,6 +181,12 @@ impl Worker {
         for webhook in &mut self.webhooks {
             for node in webhook.triggers.iter_mut().flat_map(|trigger| &mut trigger.nodes) {
                 discarded += node.take_discarded();
+                #[cfg(inrush_bench)]
+                {
+                    let (found, missed) = node.take_reads();
+                    self.metrics.workers[self.index].fields_found.add(found);
+                    self.metrics.workers[self.index].fields_missed.add(missed);
+                }
                 let Some(due) = node.flush_due() else { continue };
                 if is_due(due, *now.get_or_insert_with(Instant::now))
                     && let Err(error) = node.flush()
@@ -200,3 +221,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,11 +155,12 @@ fn request(random: &mut Random, mark: String) -> Request {
     } else {
         body.as_bytes()
     };
-    frame(random, &mut bytes, body, !refused_on_its_head);
+    // A chunked body that is no document closes it.
+    frame(random, &mut bytes, body, event.is_some());
     Request { bytes, status, to_head: method == "HEAD", event, mark }
 }
 
-/// A document with its mark, of any size from a few bytes to what is judged beside the core.
+/// A document with its mark, of any size from a few bytes to what is judged as it arrives.
 fn document(random: &mut Random, mark: &str) -> String {
     let length = match random.below(40) {
         0 => 70_000 + random.below(100_000),

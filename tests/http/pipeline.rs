@@ -74,7 +74,7 @@ fn large_bodies_between_small_ones() {
     for driver in DRIVERS {
         let server = Server::start(driver);
         let mut client = server.connect();
-        // Over 64 KiB a body is judged beside the core: the small ones behind it must not overtake its answer.
+        // Over 64 KiB a body comes in over several turns: the small ones behind it must not overtake its answer.
         let large = format!("[{}1]", "1,".repeat(100_000));
         let refused = format!("[{}x]", "1,".repeat(100_000));
         // Of a body that is refused on its head, at most 64 KiB are read over.

@@ -109,7 +109,7 @@ fn unusual_files_are_added_to() {
     for before in [
         "",
         "# only a comment",
-        "[limits]\nparse_threads = 2",
+        "[limits]\nqueue_events_max = 2",
         "[[webhook]]\nname='a'\nid='9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80'\n[server]\nlisten='127.0.0.1:1'\n# end\n",
         "[[webhook]]\nname='a'\nid='9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80'\n[[webhook.trigger]]\nid='m'\n\
          nodes=[{type='log'}]\n[limits]\n# idle_timeout_ms = 1\n\n",

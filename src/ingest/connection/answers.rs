@@ -50,7 +50,7 @@ impl<T: Transport> Connection<'_, T> {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         let Some(slot) = &self.slot else { return };
         let head_only = slot.head.method == Method::Head;
-        let owed = Owed { version: slot.head.version, keep_alive: slot.head.keep_alive };
+        let owed = Owed::by(slot);
         self.note_origin(refusal.cors_origin);
         let goes_on = self.step_over_request();
         let owed = Owed { keep_alive: owed.keep_alive && goes_on, ..owed };

@@ -1,8 +1,8 @@
 //! Bodies that have not arrived with their head: of known length into one buffer, or in chunks into one that grows.
+//! Each is judged read by read, as its bytes come in.
 
-use super::{Connection, INLINE_BODY_BYTES_MAX, Next, Owed, Transport};
-use crate::buffer::Buf;
-use crate::event::Slot;
+use super::{Connection, INLINE_BODY_BYTES_MAX, Next, Owed, SKIP_BYTES_MAX, Transport};
+use crate::buffer::{Buf, OverBudget};
 use crate::http::answer;
 use crate::http::chunked::{ChunkedDecoder, Step};
 use crate::http::framing::Framing;
@@ -10,18 +10,38 @@ use crate::http::head::Expect;
 use crate::http::{Problem, Reject, reject};
 use crate::ingest::admission::{Admitted, Refusal};
 use crate::ingest::deadlines::{Cause, Phase};
+use crate::ingest::verdict::Verdict;
 use crate::io;
+use crate::json::Facts;
 use crate::metrics::clock_ns;
 
-/// Bytes of one read of a large body: its neighbours on the core wait no longer than this takes.
+/// Bytes of one read of a large body: its neighbours on the core wait no longer than it takes to read and judge them.
 const BODY_READ_BYTES: usize = 64 * 1024;
 /// A chunked body starts in a buffer for this many bytes.
 const CHUNKED_START_BYTES: usize = 4 * 1024;
+
+/// A request whose body arrives.
+struct Arriving {
+    /// Its head, and as much of its body as is here, decoded.
+    buf: Buf,
+    /// Where in `buf` the body starts.
+    body_at: usize,
+    verdict: Box<Verdict>,
+}
+
+impl Arriving {
+    /// Judges what has come since the last call.
+    fn judge(&mut self) -> Result<(), Reject> {
+        self.verdict.follow(&self.buf.filled()[self.body_at..])
+    }
+}
 
 /// Why no event came of a request whose body was being received.
 enum Stop {
     /// The sender is told, and the connection closes: the rest of its body is nobody's.
     Refused(Reject),
+    /// The sender is told, and the connection goes on behind the rest of the body, which is this many bytes.
+    SteppedOver(Reject, u64),
     /// The peer is gone.
     Gone,
 }
@@ -32,6 +52,9 @@ impl From<&'static Problem> for Stop {
     }
 }
 
+/// A request that was received and judged, or what there is of one that was not.
+type Received = Result<(Arriving, Facts), (Arriving, Stop)>;
+
 impl<T: Transport> Connection<'_, T> {
     /// Receives the body of the request at `start`, judges it and hands the event over. `false`: the connection ends.
     pub(super) async fn receive(&mut self, admitted: Admitted) -> bool {
@@ -39,9 +62,9 @@ impl<T: Transport> Connection<'_, T> {
         let (framing, head_bytes) = (slot.head.framing, slot.head.bytes);
         let nothing_arrived = self.head_bytes().len() == head_bytes;
         let expects = slot.head.expect == Expect::Continue && nothing_arrived;
-        let first = match framing {
-            Framing::Length(length) => head_bytes as u64 + length,
-            Framing::Chunked => (head_bytes + CHUNKED_START_BYTES) as u64,
+        let (first, is_large) = match framing {
+            Framing::Length(length) => (head_bytes as u64 + length, length > INLINE_BODY_BYTES_MAX as u64),
+            Framing::Chunked => ((head_bytes + CHUNKED_START_BYTES) as u64, false),
         };
         let Ok(mut buf) = self.core.take_buf(first as usize) else {
             self.core.metrics().over_budget.add(1);
@@ -59,84 +82,117 @@ impl<T: Transport> Connection<'_, T> {
             self.core.pool.put(buf);
             return false;
         }
+        let verdict = self.core.take_verdict(is_large || self.core.is_sampled());
+        let arriving = Arriving { buf, body_at: head_bytes, verdict };
         let received = match framing {
-            Framing::Length(length) => self.receive_length(buf, length).await,
-            Framing::Chunked => self.receive_chunked(buf, admitted.body_bytes_max).await,
+            Framing::Length(length) => self.receive_length(arriving, length).await,
+            Framing::Chunked => self.receive_chunked(arriving, admitted.body_bytes_max).await,
         };
         match received {
-            Ok(buf) => self.conclude(buf, head_bytes, admitted).await,
-            Err((buf, stop)) => {
-                self.give_up(buf, stop);
-                self.flush().await;
-                false
-            }
+            Ok((arriving, facts)) => self.conclude(arriving, facts, admitted).await,
+            Err((arriving, stop)) => self.give_up(arriving, stop).await,
         }
     }
 
-    /// Receives `length` bytes behind the head in `buf`.
-    async fn receive_length(&mut self, mut buf: Buf, length: u64) -> Result<Buf, (Buf, Stop)> {
-        let whole = buf.len() + length as usize;
+    /// Receives `length` bytes behind the head.
+    async fn receive_length(&mut self, mut arriving: Arriving, length: u64) -> Received {
+        let whole = arriving.buf.len() + length as usize;
         let here = self.head_bytes();
-        let taken = here.len().min(whole - buf.len());
-        buf.extend_from_slice(&here[..taken]);
+        let taken = here.len().min(length as usize);
+        arriving.buf.extend_from_slice(&here[..taken]);
         self.start += taken;
-        if buf.len() == whole {
-            return Ok(buf);
+        if arriving.buf.len() < whole {
+            // The whole rest goes straight into the body's buffer; the read buffer would only lie about.
+            self.release_input();
+            self.watch.wait_for(Phase::Body(Some(length)), self.core.now_ms());
+            self.watch.received(taken);
         }
-        // The whole rest goes straight into the body's buffer; the read buffer would only lie about.
-        self.release_input();
-        self.watch.wait_for(Phase::Body(Some(length)), self.core.now_ms());
-        self.watch.received(taken);
-        while buf.len() < whole {
-            let limit = BODY_READ_BYTES.min(whole - buf.len());
-            let (read, back) = self.read_body(buf, limit).await;
-            buf = back;
+        loop {
+            let left = whole - arriving.buf.len();
+            let judged = match arriving.judge() {
+                Ok(()) if left == 0 => arriving.verdict.finish().map(Some),
+                judged => judged.map(|()| None),
+            };
+            match judged {
+                Ok(Some(facts)) => return Ok((arriving, facts)),
+                Ok(None) => {}
+                Err(reject) => return Err((arriving, refused(reject, length, left as u64))),
+            }
+            let (read, back) = self.read_body(arriving.buf, BODY_READ_BYTES.min(left)).await;
+            arriving.buf = back;
             if let Err(stop) = read {
-                return Err((buf, stop));
+                return Err((arriving, stop));
             }
         }
-        Ok(buf)
     }
 
-    /// Receives a chunked body behind the head in `buf`, decoded.
-    async fn receive_chunked(&mut self, mut buf: Buf, body_bytes_max: u64) -> Result<Buf, (Buf, Stop)> {
+    /// Receives a chunked body behind the head, decoded.
+    async fn receive_chunked(&mut self, mut arriving: Arriving, body_bytes_max: u64) -> Received {
         let mut decoder = ChunkedDecoder::new(body_bytes_max);
-        let largest = buf.len() + body_bytes_max as usize;
+        let largest = arriving.body_at + body_bytes_max as usize;
         self.watch.wait_for(Phase::Body(None), self.core.now_ms());
         self.watch.received(self.head_bytes().len());
         loop {
-            loop {
-                let step = decoder.decode(self.head_bytes());
-                match step {
-                    Ok(Step::Need) => {
-                        self.start += self.head_bytes().len();
-                        break;
-                    }
-                    Ok(Step::Data { start, end }) => {
-                        if buf.room() < end - start {
-                            let need = buf.len() + (end - start);
-                            let want = (buf.capacity() * 3 / 2).min(largest).max(need);
-                            buf = self.core.pool.grow(buf, want).map_err(|(buf, _)| {
-                                self.core.metrics().over_budget.add(1);
-                                (buf, Stop::from(&reject::OVER_BUDGET))
-                            })?;
-                        }
-                        buf.extend_from_slice(&self.head_bytes()[start..end]);
-                        self.start += end;
-                    }
-                    Ok(Step::End { consumed }) => {
-                        self.start += consumed;
-                        return Ok(buf);
-                    }
-                    Err(reject) => return Err((buf, Stop::Refused(reject))),
+            let (buf, decoded) = self.decode_input(arriving.buf, &mut decoder, largest);
+            arriving.buf = buf;
+            // What stands before a fault of the framing is judged first: the answer does not depend on how the bytes
+            // came in.
+            if let Err(reject) = arriving.judge() {
+                return Err((arriving, Stop::Refused(reject)));
+            }
+            match decoded {
+                Ok(false) => {}
+                Ok(true) => {
+                    return match arriving.verdict.finish() {
+                        Ok(facts) => Ok((arriving, facts)),
+                        Err(reject) => Err((arriving, Stop::SteppedOver(reject, 0))),
+                    };
                 }
+                Err(stop) => return Err((arriving, stop)),
             }
             self.make_room();
-            let Some(input) = self.input.take() else { return Err((buf, Stop::Gone)) };
+            let Some(input) = self.input.take() else { return Err((arriving, Stop::Gone)) };
             let (read, input) = self.read_body(input, BODY_READ_BYTES).await;
             self.input = Some(input);
             if let Err(stop) = read {
-                return Err((buf, stop));
+                return Err((arriving, stop));
+            }
+        }
+    }
+
+    /// Decodes the chunks that have arrived. Returns whether the last one was among them.
+    fn decode_input(
+        &mut self,
+        mut buf: Buf,
+        decoder: &mut ChunkedDecoder,
+        largest: usize,
+    ) -> (Buf, Result<bool, Stop>) {
+        loop {
+            match decoder.decode(self.head_bytes()) {
+                Ok(Step::Need) => {
+                    self.start += self.head_bytes().len();
+                    return (buf, Ok(false));
+                }
+                Ok(Step::Data { start, end }) => {
+                    if buf.room() < end - start {
+                        let need = buf.len() + (end - start);
+                        let want = (buf.capacity() * 3 / 2).min(largest).max(need);
+                        buf = match self.core.pool.grow(buf, want) {
+                            Ok(grown) => grown,
+                            Err((buf, OverBudget)) => {
+                                self.core.metrics().over_budget.add(1);
+                                return (buf, Err((&reject::OVER_BUDGET).into()));
+                            }
+                        };
+                    }
+                    buf.extend_from_slice(&self.head_bytes()[start..end]);
+                    self.start += end;
+                }
+                Ok(Step::End { consumed }) => {
+                    self.start += consumed;
+                    return (buf, Ok(true));
+                }
+                Err(reject) => return (buf, Err(Stop::Refused(reject))),
             }
         }
     }
@@ -166,47 +222,41 @@ impl<T: Transport> Connection<'_, T> {
         }
     }
 
-    /// The body is complete: judges it, on the core if it is small, and hands the event over.
-    async fn conclude(&mut self, buf: Buf, head_bytes: usize, admitted: Admitted) -> bool {
+    /// The body is complete and valid: hands the event over.
+    async fn conclude(&mut self, arriving: Arriving, facts: Facts, admitted: Admitted) -> bool {
         let Some(mut slot) = self.slot.take() else { return false };
+        let Arriving { buf, body_at, verdict } = arriving;
         slot.head_at = 0;
-        slot.body = head_bytes..buf.len();
+        slot.body = body_at..buf.len();
         slot.buf = Some(buf);
-        let next = if slot.body.len() <= INLINE_BODY_BYTES_MAX {
-            self.judge_and_push(slot, admitted)
-        } else {
-            let (mut slot, verdict) = self.await_verdict(slot).await;
-            slot.pushed_at_ns = Some(clock_ns());
-            self.core.read_clock();
-            self.push(slot, admitted, verdict)
-        };
-        match next {
+        slot.facts = facts;
+        slot.pushed_at_ns = verdict.took_ns().map(|took_ns| {
+            self.core.metrics().parse_time.record(took_ns);
+            clock_ns()
+        });
+        self.core.put_verdict(verdict);
+        match self.push(slot, admitted) {
             Some(Next::Room(slot, owed)) => self.wait_for_room(slot, owed).await,
             _ => true,
         }
     }
 
-    /// Waits for a judge. The slot is with it, so nothing can interrupt this; it is bounded by the body's size.
-    async fn await_verdict(&mut self, slot: Box<Slot>) -> (Box<Slot>, Result<(), Reject>) {
-        use std::task::Poll;
-        self.watch.wait_for(Phase::Verdict, self.core.now_ms());
-        self.core.submit(slot, self.key);
-        std::future::poll_fn(|cx| match self.watch.verdict.borrow_mut().take() {
-            Some(judged) => Poll::Ready(judged),
-            None => {
-                *self.watch.waker.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
+    /// Says why there is no event. `false`: the connection ends.
+    async fn give_up(&mut self, arriving: Arriving, stop: Stop) -> bool {
+        self.core.pool.put(arriving.buf);
+        self.core.put_verdict(arriving.verdict);
+        let (reject, keep_alive) = match stop {
+            Stop::Refused(reject) => (reject, false),
+            Stop::SteppedOver(reject, left) => {
+                self.skip = left;
+                (reject, true)
             }
-        })
-        .await
-    }
-
-    fn give_up(&mut self, buf: Buf, stop: Stop) {
-        self.core.pool.put(buf);
-        if let (Stop::Refused(reject), Some(slot)) = (stop, &self.slot) {
-            let owed = Owed { version: slot.head.version, keep_alive: false };
-            self.answer_problem(&reject, &owed, false);
-        }
+            Stop::Gone => return false,
+        };
+        let Some(slot) = &self.slot else { return false };
+        let keep_alive = keep_alive && slot.head.keep_alive;
+        self.answer_problem(&reject, &Owed { version: slot.head.version, keep_alive }, false);
+        self.flush().await && keep_alive
     }
 
     fn release_input(&mut self) {
@@ -215,6 +265,13 @@ impl<T: Transport> Connection<'_, T> {
         }
         self.start = 0;
     }
+}
+
+/// What becomes of a request whose body is not JSON, with `left` bytes of it still to come. The place of the first bad
+/// byte alone decides whether the connection goes on, so that the answer does not depend on how the bytes came in.
+fn refused(reject: Reject, length: u64, left: u64) -> Stop {
+    let behind = length.saturating_sub(reject.offset.unwrap_or(0));
+    if behind <= SKIP_BYTES_MAX { Stop::SteppedOver(reject, left) } else { Stop::Refused(reject) }
 }
 
 impl Admitted {

@@ -15,19 +15,12 @@ pub(super) async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
         let (result, back) = rope.rung(scratch).await;
         scratch = back;
         if let Err(error) = result {
-            // The core keeps a ringer itself, so the bell cannot be closed: without it no verdict would be seen.
+            // The core keeps a ringer itself, so the bell cannot be closed: without it no order of the
+            // server and no handle that comes home would be seen.
             tracing::error!(%error, "a core cannot hear its bell; trying again");
             io::sleep(TICK).await;
         }
         core.collect_home();
-        for judged in core.bench.take() {
-            core.metrics().parse_time.record(judged.took_ns);
-            let watch = core.connections.borrow().get(judged.connection).cloned();
-            if let Some(watch) = watch {
-                *watch.verdict.borrow_mut() = Some((judged.slot, judged.verdict));
-                watch.wake();
-            }
-        }
         core.wake_waiting();
         if core.control.draining.load(Ordering::Acquire) && !core.draining.get() {
             core.begin_drain();

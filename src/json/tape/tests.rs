@@ -1,16 +1,29 @@
 //! Verdicts and documents against the oracle and the corpus.
 
+use super::parser::{KEPT_BYTES_MAX, POOL_BYTES_MAX};
 use super::*;
+use crate::buffer::{Budget, Pool};
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
-use crate::json::{DEPTH_MAX, InvalidKind};
+use crate::json::{DEPTH_MAX, Invalid, InvalidKind};
 use crate::json::{fuzz_verdict, validate};
 use proptest::prelude::*;
 use simd_json::prelude::{TypedScalarValue, ValueAsScalar};
+use simd_json::{Node, Tape};
+use std::sync::Arc;
+
+/// What became of a valid document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    Tape,
+    TextOnly,
+}
 
 fn judge(text: &[u8]) -> Result<Judged, Invalid> {
-    let mut padded = text.to_vec();
-    padded.resize(text.len() + SPARE_BYTES, b'!');
-    Parser::new().judge(&mut padded, text.len(), scan(text))
+    match Document::parse(RawText::followed_by(text, b'!'), &mut Parser::new()) {
+        Ok(_) => Ok(Judged::Tape),
+        Err((_, Unparsed::TextOnly(_))) => Ok(Judged::TextOnly),
+        Err((_, Unparsed::Invalid(invalid))) => Err(invalid),
+    }
 }
 
 #[test]
@@ -45,6 +58,14 @@ fn the_corpus_at_every_place_of_a_block() {
             );
         }
         fuzz_verdict(&[&[b' '; 61][..], text].concat());
+    }
+}
+
+#[test]
+fn the_corpus_in_buffers_of_a_pool() {
+    let (pool, mut parser) = (Pool::new(Arc::new(Budget::new(64 << 20))), Parser::new());
+    for text in ACCEPTED.iter().chain(TEXT_ONLY) {
+        check_in_a_pool(&pool, &mut parser, text);
     }
 }
 
@@ -167,29 +188,22 @@ fn scratch_is_reused_and_large_scratch_is_dropped() {
     let small = RawText::from(&br#"["\n"]"#[..]);
     let document = Document::parse(small, &mut parser).unwrap_or_else(|_| panic!("valid"));
     assert_eq!((parser.tapes.len(), parser.copies.len(), parser.pooled_bytes), (0, 0, 0));
+    let held = document.held_bytes();
     let small = document.into_text(&mut parser);
-    assert_eq!((parser.tapes.len(), parser.copies.len()), (1, 1));
-    let pooled = parser.pooled_bytes;
-    let (tape, copy) = (parser.tapes[0].0.as_ptr(), parser.copies[0].start);
+    assert_eq!((parser.tapes.len(), parser.copies.len(), parser.pooled_bytes), (1, 1, held));
+    let (tape, copy) = (parser.tapes[0].0.as_ptr(), parser.copies[0].as_ptr());
     let document = Document::parse(small, &mut parser).unwrap_or_else(|_| panic!("valid"));
-    assert_eq!(
-        (document.tape.0.as_ptr(), document.unescaped.as_ref().map(|copy| copy.start)),
-        (tape, Some(copy))
-    );
+    assert_eq!((parser.tapes.len(), parser.copies.len(), parser.pooled_bytes), (0, 0, 0));
     let _ = document.into_text(&mut parser);
-    assert_eq!(parser.pooled_bytes, pooled);
+    assert_eq!((parser.tapes[0].0.as_ptr(), parser.copies[0].as_ptr()), (tape, copy));
+    assert_eq!(parser.pooled_bytes, held);
 
     let large = [b"[\"\\n\",", &b"1,".repeat(1 << 20)[..], b"1]"].concat();
     let document =
-        Document::parse(RawText::from(&large[..]), &mut Parser::new()).unwrap_or_else(|_| panic!("valid"));
-    let mut parser = Parser::new();
-    let _ = document.into_text(&mut parser);
-    assert_eq!((parser.tapes.len(), parser.copies.len(), parser.pooled_bytes), (0, 0, 0));
-    let mut padded = large.clone();
-    padded.resize(large.len() + SPARE_BYTES, 0);
-    assert_eq!(parser.judge(&mut padded, large.len(), scan(&large)), Ok(Judged::Tape));
-    assert_eq!((parser.tapes.len(), parser.copies.len()), (0, 0));
+        Document::parse(RawText::from(&large[..]), &mut parser).unwrap_or_else(|_| panic!("valid"));
     assert_eq!(parser.buffers.structural_indexes().len(), 0);
+    let _ = document.into_text(&mut parser);
+    assert!(parser.pooled_bytes <= held, "neither the large tape nor the large copy is kept");
 }
 
 #[test]
@@ -201,24 +215,71 @@ fn the_pool_has_a_limit() {
     assert!(parser.pooled_bytes <= POOL_BYTES_MAX && parser.tapes.len() <= 9, "{}", parser.tapes.len());
 }
 
-/// simd-json reserves a node for every token that a text might hold before it looks at the grammar: 100 MB of this
-/// would have reserved 1.4 GB, though its charge is its length.
+/// The charge is a bound on what simd-json allocates for any document, in addresses: here what it holds in the end.
 #[test]
-fn a_text_that_is_worth_less_than_it_would_reserve_is_validated_first() {
-    let text = b"1 ".repeat(1 << 20);
-    assert_eq!(memory_charge(text.len(), scan(&text)), text.len());
-    assert!(could_exceed_charge(text.len(), scan(&text)));
-    let mut parser = Parser::new();
-    let mut padded = text.clone();
-    padded.resize(text.len() + SPARE_BYTES, 0);
-    let trailing = Invalid { offset: 2, kind: InvalidKind::Trailing };
-    assert_eq!(parser.judge(&mut padded, text.len(), scan(&text)), Err(trailing));
-    assert_eq!(parser.buffers.structural_indexes().len(), 0, "simd-json has not seen it");
-    let refused = Document::parse(RawText::from(&text[..]), &mut parser).map(|_| ()).map_err(|(_, why)| why);
-    assert_eq!(refused, Err(Unparsed::Invalid(trailing)));
-    // A webhook, indented or not, is not suspected.
-    let body = br#"{ "id": 1,  "name": "some words in a row", "list": [ 1, 2, 3 ] },"#.repeat(1000);
-    assert!(!could_exceed_charge(body.len(), scan(&body)));
+fn the_charge_covers_what_the_tape_takes() {
+    let list = |element: &str, count: usize| format!("[{}{element}]", format!("{element},").repeat(count));
+    for text in [
+        list("[]", 1 << 20),
+        list("1", 1 << 20),
+        list("{\"a\":\"\\n\"}", 1 << 18),
+        list(&format!("\"{}\"", "x".repeat(3_000_000)), 1),
+        list("1", 0),
+    ] {
+        let facts = validate(text.as_bytes()).unwrap_or_else(|invalid| panic!("{invalid}"));
+        for keep_text in [true, false] {
+            let document =
+                Document::build(RawText::from(text.as_bytes()), facts, keep_text, &mut Parser::new());
+            let document = document.unwrap_or_else(|_| panic!("the tape can hold it"));
+            // The copy is allocated with its spare bytes, which no charge counts.
+            let charge = memory_charge(text.len(), &facts, facts.escapes && keep_text) + 2 * SPARE_BYTES;
+            assert!(document.held_bytes() + 8 * facts.structurals <= charge);
+        }
+    }
+}
+
+/// A text in a buffer of a pool, with a head before it and something behind it, as an event has it.
+fn in_a_pool(pool: &Pool, text: &[u8]) -> BodyText {
+    let head = b"POST / HTTP/1.1\r\n\r\n";
+    let mut buf = pool.take(head.len() + text.len() + 2).unwrap_or_else(|_| panic!("room"));
+    buf.extend_from_slice(head);
+    buf.extend_from_slice(text);
+    buf.extend_from_slice(b"\"}");
+    BodyText::new(buf, head.len()..head.len() + text.len())
+}
+
+/// In a pooled buffer: with the text kept every byte of the buffer is as it was, without it head and rest are.
+fn check_in_a_pool(pool: &Pool, parser: &mut Parser, text: &[u8]) {
+    let Ok(facts) = validate(text) else { return };
+    let pristine = in_a_pool(pool, text).into_buf();
+    let value = serde_json::from_slice::<serde_json::Value>(text);
+    for keep_text in [true, false] {
+        match Document::build(in_a_pool(pool, text), facts, keep_text, parser) {
+            Ok(document) => {
+                assert!(!facts.beyond_tape);
+                // Moved to the heap, as a handle moves.
+                let document = Box::new(document);
+                if let Ok(value) = &value {
+                    assert!(crate::json::fuzz::same(document.root(), value));
+                }
+                let is_intact = document.is_text_intact();
+                assert_eq!(is_intact, keep_text || !facts.escapes);
+                let buf = document.into_text(parser).into_buf();
+                let (head, end) = (buf.len() - text.len() - 2, buf.len() - 2);
+                assert_eq!(buf.filled()[..head], pristine.filled()[..head]);
+                assert_eq!(buf.filled()[end..], pristine.filled()[end..]);
+                assert!(!is_intact || buf.filled() == pristine.filled());
+                pool.put(buf);
+            }
+            Err(text) => {
+                assert!(facts.beyond_tape);
+                let buf = text.into_buf();
+                assert_eq!(buf.filled(), pristine.filled());
+                pool.put(buf);
+            }
+        }
+    }
+    pool.put(pristine);
 }
 
 /// Any JSON value, written with white space, escapes and numbers of every spelling.
@@ -259,6 +320,14 @@ proptest! {
     fn any_document_is_accepted(document in any_document()) {
         prop_assert!(judge(document.as_bytes()).is_ok(), "{document}");
         fuzz_verdict(document.as_bytes());
+    }
+
+    #[test]
+    fn any_document_is_read_from_its_buffer(documents in proptest::collection::vec(any_document(), 1..8)) {
+        let (pool, mut parser) = (Pool::new(Arc::new(Budget::new(64 << 20))), Parser::new());
+        for document in documents {
+            check_in_a_pool(&pool, &mut parser, document.as_bytes());
+        }
     }
 
     #[test]

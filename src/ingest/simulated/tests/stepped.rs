@@ -71,7 +71,7 @@ impl<'c> Stepped<'c> {
         let wire = Rc::new(RefCell::new(Wire::default()));
         let watch = Watch::new(core.now_ms(), Breaker::none());
         let (end, theirs) = (End { wire: wire.clone(), watch: watch.clone() }, watch.clone());
-        let life = Box::pin(async move { serve(Connection::new(end, core, &theirs, 0)).await });
+        let life = Box::pin(async move { serve(Connection::new(end, core, &theirs)).await });
         Self { core, wire, watch, life }
     }
 
@@ -231,6 +231,55 @@ fn whatever_ends_a_connection_its_peer_may_send_on() {
             inbox.send_home(slot);
         }
     }
+}
+
+/// The sender of a large body is answered at its first bad byte, however it came in, and long before its last.
+#[test]
+fn the_first_bad_byte_is_answered_at_once() {
+    const LENGTH: usize = 200_000;
+    let room = Room { body_bytes_max: LENGTH as u64, ..PLENTY };
+    let Simulation { core, .. } = Simulation::with(room).unwrap();
+    let declared = format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let chunked =
+        format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\n");
+    let texts = [r#"{"a":[1,-2.5e3,tru"#, r#"["\u00e9\ud83d"#, "[\"é", "  ", "[0", "123"];
+    for head in [&declared, &chunked] {
+        for text in texts {
+            // No document could go on with this byte at any of these places.
+            for cut in 0..=text.len() {
+                let mut peer = Stepped::new(&core);
+                let before = [head.as_bytes(), &text.as_bytes()[..cut]].concat();
+                assert!(!peer.send(&before), "{text}");
+                assert!(!peer.send(&text.as_bytes()[cut..]), "{text}");
+                assert!(peer.statuses().is_empty(), "{text}: nothing is wrong yet");
+                assert!(!peer.send(b"\x01"), "{text}: it ends with its peer still sending");
+                let answer = String::from_utf8_lossy(&peer.wire.borrow().written).into_owned();
+                assert_eq!(peer.statuses(), [400], "{text}");
+                assert!(answer.contains(&format!("\"offset\":{}", text.len())), "{text}: {answer}");
+                assert!(answer.to_ascii_lowercase().contains("connection: close"), "{text}: {answer}");
+                assert!(
+                    peer.wire.borrow().shut,
+                    "{text}: the peer does not learn that the answer was the last"
+                );
+                assert!(!peer.send(" ".repeat(LENGTH / 2)), "{text}: it may send on");
+                // What it sends is more than is read in one turn.
+                (0..4).for_each(|_| assert!(!peer.run(), "{text}: it may send on"));
+                assert!(peer.wire.borrow().arrived.is_empty(), "{text}: bytes lie unread");
+                assert!(peer.finish(), "{text}: nothing is left to wait for");
+            }
+        }
+    }
+    // A little behind the bad byte is stepped over instead, and the connection goes on.
+    let mut peer = Stepped::new(&core);
+    let (body, left) = (" ".repeat(LENGTH - 60_000), "x".repeat(60_000));
+    peer.send(post(OPEN, "", &format!("{body}{left}")).trim_end_matches('x'));
+    (0..4).for_each(|_| assert!(!peer.run()));
+    assert!(peer.statuses().is_empty());
+    peer.send("x");
+    assert_eq!(peer.statuses(), [400]);
+    peer.send(&left[1..]);
+    peer.send(post(OPEN, "", "1"));
+    assert_eq!(peer.statuses(), [400, 200]);
 }
 
 #[test]
