@@ -12,6 +12,7 @@ mod buf;
 mod charge;
 mod class;
 pub mod heap;
+mod idle;
 mod pool;
 mod warm;
 

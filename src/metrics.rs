@@ -74,7 +74,7 @@ block! {
         over_budget: Counter = "over_budget_total",
         /// Time taken by the JSON verdict on a body, the pieces of one that arrived in parts together.
         parse_time: Histogram = "parse_seconds",
-        /// Bytes of body buffers mapped now, in use or kept for the next body.
+        /// Bytes mapped now for buffers of up to 32 KiB, in use or kept.
         pool_bytes: Gauge = "pool_bytes",
         /// Bytes leased from the budget now.
         budget_leased_bytes: Gauge = "budget_leased_bytes",

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::idle::Idle;
+
 /// How many bytes a core takes from the budget at a time.
 pub const LEASE_BYTES: u64 = 4 << 20;
 
@@ -13,17 +15,18 @@ pub const LEASE_BYTES: u64 = 4 << 20;
 pub struct OverBudget;
 
 /// The global budget. Invariant: `large <= used <= total` and `large <= total - total / 4`.
-#[derive(Debug)]
 pub struct Budget {
     total: u64,
     used: AtomicU64,
     large: AtomicU64,
+    /// What lies between two large bodies. It stands in no charge: what is taken from it is charged again.
+    pub(super) idle: Idle,
 }
 
 impl Budget {
     /// A budget of `total` bytes.
     pub fn new(total: u64) -> Self {
-        Self { total, used: AtomicU64::new(0), large: AtomicU64::new(0) }
+        Self { total, used: AtomicU64::new(0), large: AtomicU64::new(0), idle: Idle::default() }
     }
 
     /// Takes up to `want` bytes, at least `need`, for small bodies.

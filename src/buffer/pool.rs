@@ -2,8 +2,7 @@
 //!
 //! Small classes are carved from runs of [`RUN_BYTES`]; free ones wait on a stack per class, so that the warmest is
 //! taken next. The bottom of a stack that was not reached for a second is cold: its pages go back with madvise. A
-//! large buffer is a mapping of its own; a few stay for a second, so that one client that posts large bodies in a
-//! loop does not fault in every page again, and are then unmapped.
+//! large buffer is a mapping of its own, and lies between two bodies where every core finds it, [`super::idle`].
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -15,8 +14,6 @@ use super::{Budget, Buf, LEASE_BYTES, OverBudget, READ_BYTES, SMALL_BODY_BYTES};
 
 /// How much is mapped at a time for small classes.
 const RUN_BYTES: usize = 1 << 20;
-/// Large buffers kept for the next large body, at most this many bytes per core.
-const LARGE_IDLE_BYTES_MAX: usize = 160 << 20;
 /// What a core holds of leased budget before it gives some back.
 const LEASE_IDLE_BYTES_MAX: u64 = 2 * LEASE_BYTES;
 /// How much of the next buffer is made ready while this one is filled. The CPU sees longer runs coming by itself.
@@ -73,9 +70,6 @@ struct Stack {
 pub struct Pool {
     home: Arc<Home>,
     small: [RefCell<Stack>; SMALL.len()],
-    large: RefCell<Vec<Buf>>,
-    large_idle_bytes: Cell<usize>,
-    large_used_since_sweep: Cell<bool>,
     /// Leased from the budget and not charged to a buffer.
     lease: Cell<u64>,
     /// Charged by this core and not given back to it.
@@ -86,15 +80,7 @@ impl Pool {
     /// An empty pool that charges to `budget`.
     pub fn new(budget: Arc<Budget>) -> Self {
         let home = Home { budget, runs: Mutex::new(Vec::new()), strays: Mutex::new(Vec::new()) };
-        Self {
-            home: Arc::new(home),
-            small: Default::default(),
-            large: RefCell::default(),
-            large_idle_bytes: Cell::new(0),
-            large_used_since_sweep: Cell::new(false),
-            lease: Cell::new(0),
-            charged: Cell::new(0),
-        }
+        Self { home: Arc::new(home), small: Default::default(), lease: Cell::new(0), charged: Cell::new(0) }
     }
 
     pub(super) fn home(&self) -> &Arc<Home> {
@@ -150,7 +136,10 @@ impl Pool {
         }
         match SMALL.iter().position(|&capacity| capacity == buf.capacity()) {
             Some(class) => self.small[class].borrow_mut().free.push(buf),
-            None => self.put_large(buf),
+            None => {
+                let (ptr, capacity, home) = buf.into_raw();
+                home.budget.idle.put(ptr, capacity);
+            }
         }
     }
 
@@ -171,6 +160,7 @@ impl Pool {
         if let Err(over) = self.recharge(buf.capacity(), capacity) {
             return Err((buf, over));
         }
+        self.home.budget.idle.make_way(capacity);
         let (old, old_capacity) = (buf.as_mut_ptr(), buf.capacity());
         // SAFETY: the mapping is ours and whole; on success it is replaced by the one returned.
         let new = unsafe { libc::mremap(old.cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
@@ -240,9 +230,9 @@ impl Pool {
         self.charged.get() + self.lease.get()
     }
 
-    /// Bytes mapped for small classes and for idle large buffers.
+    /// Bytes mapped for small classes.
     pub fn mapped_bytes(&self) -> u64 {
-        (locked(&self.home.runs).len() * RUN_BYTES + self.large_idle_bytes.get()) as u64
+        (locked(&self.home.runs).len() * RUN_BYTES) as u64
     }
 
     /// Gives back what was not used since the last call: cold pages, idle large buffers, surplus lease. Call it
@@ -251,10 +241,7 @@ impl Pool {
         for stack in &self.small {
             stack.borrow_mut().sweep();
         }
-        if !self.large_used_since_sweep.replace(false) {
-            self.large.borrow_mut().clear();
-            self.large_idle_bytes.set(0);
-        }
+        self.home.budget.idle.sweep();
         self.return_lease(LEASE_BYTES);
     }
 
@@ -310,41 +297,33 @@ impl Pool {
     }
 
     fn take_large(&self, capacity: usize) -> Result<Buf, OverBudget> {
-        let mut large = self.large.borrow_mut();
-        let fits = large.iter().position(|b| (capacity..=capacity + capacity / 4).contains(&b.capacity()));
-        self.large_used_since_sweep.set(true);
-        if let Some(index) = fits {
-            self.charge(large[index].capacity())?;
-            let mut buf = large.swap_remove(index);
-            self.large_idle_bytes.set(self.large_idle_bytes.get() - buf.capacity());
-            buf.set_charged(true);
-            return Ok(buf);
+        let idle = &self.home.budget.idle;
+        let found = idle.take(capacity);
+        let capacity = found.map_or(capacity, |(_, capacity)| capacity);
+        if let Err(over) = self.charge(capacity) {
+            found.into_iter().for_each(|(ptr, capacity)| idle.put(ptr, capacity));
+            return Err(over);
         }
-        self.charge(capacity)?;
-        let mapping = map(capacity).or_else(|_| {
-            // What lies idle here may be what the system misses.
-            large.clear();
-            self.large_idle_bytes.set(0);
-            map(capacity)
-        });
-        let Ok(mapping) = mapping else {
+        let mapped = match found {
+            Some((ptr, _)) => Ok(ptr),
+            None => {
+                idle.make_way(capacity);
+                map(capacity).or_else(|_| {
+                    // What lies idle may be what the system misses.
+                    idle.clear();
+                    map(capacity)
+                })
+            }
+        };
+        let Ok(ptr) = mapped else {
             // The system gives less than the budget: for the sender that is the same.
             self.uncharge(capacity);
             return Err(OverBudget);
         };
-        // SAFETY: a fresh mapping, owned by nobody else.
-        let mut buf = unsafe { Buf::from_raw(mapping, capacity, self.home.clone()) };
+        // SAFETY: a mapping of this capacity, fresh or given up by its last owner, and initialised.
+        let mut buf = unsafe { Buf::from_raw(ptr, capacity, self.home.clone()) };
         buf.set_charged(true);
         Ok(buf)
-    }
-
-    fn put_large(&self, buf: Buf) {
-        let idle = self.large_idle_bytes.get() + buf.capacity();
-        if idle <= LARGE_IDLE_BYTES_MAX {
-            self.large_idle_bytes.set(idle);
-            self.large_used_since_sweep.set(true);
-            self.large.borrow_mut().push(buf);
-        }
     }
 }
 
@@ -383,7 +362,7 @@ pub(super) fn uncharge_global(budget: &Budget, bytes: usize) {
     if is_large(bytes) { budget.release_large(bytes as u64) } else { budget.give_back(bytes as u64) }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A list of addresses is whole even if a holder panicked.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -406,7 +385,7 @@ fn map(bytes: usize) -> std::io::Result<NonNull<u8>> {
     }
 }
 
-fn unmap(ptr: NonNull<u8>, bytes: usize) {
+pub(super) fn unmap(ptr: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller gives up the only owner of this mapping.
     let done = unsafe { libc::munmap(ptr.as_ptr().cast(), bytes) };
     debug_assert_eq!(done, 0);

@@ -103,13 +103,34 @@ fn cold_buffers_lose_their_pages_and_warm_ones_keep_them() {
 }
 
 #[test]
-fn an_idle_large_buffer_is_unmapped_by_the_second_sweep() {
-    let (pool, _) = pool(1 << 30);
+fn an_idle_large_buffer_serves_the_next_body_of_any_core_and_is_unmapped_when_none_comes() {
+    let (pool, budget) = pool(1 << 30);
+    let other = Pool::new(budget.clone());
+    let mut buf = pool.take(50 << 20).unwrap();
+    let address = buf.as_mut_ptr();
+    pool.put(buf);
+    pool.sweep();
+    assert_eq!((budget.idle.bytes() > 50 << 20, budget.used()), (true, 0), "kept for the next large body");
+    let mut buf = other.take(48 << 20).unwrap();
+    assert_eq!((buf.as_mut_ptr(), budget.idle.bytes()), (address, 0));
+    other.put(buf);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    pool.sweep();
+    assert_eq!(budget.idle.bytes(), 0);
+}
+
+#[test]
+fn a_large_buffer_takes_the_place_of_what_lies_idle() {
+    let (pool, budget) = pool(1 << 30);
     pool.put(pool.take(50 << 20).unwrap());
-    pool.sweep();
-    assert_eq!(pool.large.borrow().len(), 1, "kept for the next large body");
-    pool.sweep();
-    assert_eq!(pool.large.borrow().len(), 0);
+    let small = pool.take(100_000).unwrap();
+    assert!(budget.idle.bytes() > 0, "a small one may lie beside it");
+    let grown = pool.grow(small, 20 << 20).unwrap();
+    assert_eq!(budget.idle.bytes(), 0);
+    pool.put(grown);
+    let fresh = pool.take(100 << 20).unwrap();
+    assert_eq!(budget.idle.bytes(), 0);
+    pool.put(fresh);
 }
 
 proptest! {
