@@ -11,7 +11,6 @@ mod budget;
 mod buf;
 mod charge;
 mod class;
-pub mod heap;
 mod idle;
 mod pool;
 mod warm;

@@ -21,7 +21,6 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::buffer;
 use crate::config::Config;
 use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
@@ -126,7 +125,6 @@ pub struct Started {
 /// # Errors
 /// When something needed cannot be had, or a thread died.
 pub fn run(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
-    buffer::heap::return_large_pieces();
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

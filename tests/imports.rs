@@ -12,7 +12,9 @@ use std::path::Path;
 /// `trigger` → `node` → `expr`, meet only in `event`, `queue` and `journal`; the top sees what it builds.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Top.
-    ("main", &["cli"]),
+    ("main", &["cli", "heap"]),
+    // A part of the binary only: what its allocator is told before anything else runs.
+    ("heap", &[]),
     ("cli", &["server", "config", "limits", "verify"]),
     (
         "server",
@@ -53,6 +55,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (
         "unsafe",
         &[
+            "src/heap.rs",
             "src/io.rs",
             "src/io/",
             "src/buffer.rs",

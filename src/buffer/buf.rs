@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::SPARE_BYTES;
-use super::pool::Home;
+use super::pool::{Home, unmap};
 
 /// A buffer of a [`super::Pool`]: `len` received bytes, room behind them, and [`SPARE_BYTES`] behind that.
 ///
@@ -26,7 +26,8 @@ struct Mapping {
     len: usize,
     /// Whether the capacity stands in the byte budget.
     charged: bool,
-    home: Arc<Home>,
+    /// None while it lies idle between two pools.
+    home: Option<Arc<Home>>,
 }
 
 // SAFETY: a `Mapping` owns its memory alone; nothing in it is tied to a thread.
@@ -42,7 +43,7 @@ impl Buf {
     /// `home` takes it back.
     pub(super) unsafe fn from_raw(ptr: NonNull<u8>, capacity: usize, home: Arc<Home>) -> Self {
         debug_assert!(capacity > SPARE_BYTES);
-        Self(Box::new(Mapping { ptr, capacity, len: 0, charged: false, home }))
+        Self(Box::new(Mapping { ptr, capacity, len: 0, charged: false, home: Some(home) }))
     }
 
     /// Bytes mapped, the spare ones included: what it is charged as.
@@ -128,8 +129,13 @@ impl Buf {
         self.0.len = rest;
     }
 
-    pub(super) fn home(&self) -> &Arc<Home> {
-        &self.0.home
+    pub(super) fn home(&self) -> Option<&Arc<Home>> {
+        self.0.home.as_ref()
+    }
+
+    /// Leaves its home, or gets another.
+    pub(super) fn set_home(&mut self, home: Option<Arc<Home>>) {
+        self.0.home = home;
     }
 
     /// Makes the first `bytes` bytes ready to be written.
@@ -162,7 +168,10 @@ impl Buf {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // Reached off the common path only: a panicking connection, an event on its way when the process stops.
-        self.home.take_back(self.ptr, self.capacity, self.charged);
+        match &self.home {
+            Some(home) => home.take_back(self.ptr, self.capacity, self.charged),
+            None => unmap(self.ptr, self.capacity),
+        }
     }
 }
 

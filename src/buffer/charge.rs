@@ -17,8 +17,9 @@ impl Buf {
     /// # Errors
     /// [`OverBudget`] when there is no room.
     pub fn charge_beside(&self, bytes: usize) -> Result<Charge, OverBudget> {
-        charge_global(self.home().budget(), bytes)?;
-        Ok(Charge { home: self.home().clone(), bytes })
+        let home = self.home().ok_or(OverBudget)?;
+        charge_global(home.budget(), bytes)?;
+        Ok(Charge { home: home.clone(), bytes })
     }
 }
 

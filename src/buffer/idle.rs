@@ -4,11 +4,11 @@
 //! that is as much work as receiving them (74 ms of CPU for 100 MB in place of 36). Together, because connections land
 //! on any core: with a list for each, every core kept the pages of the last large body it saw.
 
-use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::pool::{locked, unmap};
+use super::Buf;
+use super::pool::locked;
 
 /// How long a mapping keeps its pages without being used.
 const IDLE_TIME: Duration = Duration::from_secs(1);
@@ -17,45 +17,38 @@ const IDLE_BYTES_MAX: usize = 160 << 20;
 /// A mapping of this size that is made anew takes the place of those that lie idle, so that both are not resident.
 const REPLACES_BYTES: usize = 8 << 20;
 
-struct Mapping {
-    address: usize,
-    capacity: usize,
-    since: Instant,
-}
-
-/// The mappings that nobody uses.
+/// The buffers that nobody uses.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Mappings>);
+pub(super) struct Idle(Mutex<Buffers>);
 
 #[derive(Default)]
-struct Mappings {
-    /// The warmest last, more or less.
-    all: Vec<Mapping>,
+struct Buffers {
+    /// The warmest last, more or less, each since when.
+    all: Vec<(Buf, Instant)>,
     /// The sum of their capacities.
     bytes: usize,
 }
 
 impl Idle {
-    /// A mapping of at least this capacity and at most a quarter more; it is the caller's now.
-    pub fn take(&self, capacity: usize) -> Option<(NonNull<u8>, usize)> {
-        let mut mappings = locked(&self.0);
-        let fits = |mapping: &Mapping| (capacity..=capacity + capacity / 4).contains(&mapping.capacity);
-        let found = mappings.all.iter().rposition(fits)?;
-        let taken = mappings.all.swap_remove(found);
-        mappings.bytes -= taken.capacity;
-        NonNull::new(taken.address as *mut u8).map(|ptr| (ptr, taken.capacity))
+    /// A buffer of at least this capacity and at most a quarter more. It has no home.
+    pub fn take(&self, capacity: usize) -> Option<Buf> {
+        let mut buffers = locked(&self.0);
+        let fits = |(buf, _): &(Buf, Instant)| (capacity..=capacity + capacity / 4).contains(&buf.capacity());
+        let found = buffers.all.iter().rposition(fits)?;
+        let (taken, _) = buffers.all.swap_remove(found);
+        buffers.bytes -= taken.capacity();
+        Some(taken)
     }
 
-    /// Takes a mapping over that the caller alone owned.
-    pub fn put(&self, ptr: NonNull<u8>, capacity: usize) {
-        let mapping = Mapping { address: ptr.as_ptr().addr(), capacity, since: Instant::now() };
-        let mut mappings = locked(&self.0);
-        mappings.all.push(mapping);
-        mappings.bytes += capacity;
-        while mappings.bytes > IDLE_BYTES_MAX {
-            let oldest = mappings.all.remove(0);
-            mappings.bytes -= oldest.capacity;
-            oldest.unmap();
+    /// Takes an empty buffer from its home.
+    pub fn put(&self, mut buf: Buf) {
+        buf.set_home(None);
+        let mut buffers = locked(&self.0);
+        buffers.bytes += buf.capacity();
+        buffers.all.push((buf, Instant::now()));
+        while buffers.bytes > IDLE_BYTES_MAX {
+            let (oldest, _) = buffers.all.remove(0);
+            buffers.bytes -= oldest.capacity();
         }
     }
 
@@ -83,26 +76,11 @@ impl Idle {
     }
 
     fn unmap_older_than(&self, age: Duration) {
-        let mut mappings = locked(&self.0);
-        let is_old = |mapping: &mut Mapping| mapping.since.elapsed() >= age;
-        let old: Vec<Mapping> = mappings.all.extract_if(.., is_old).collect();
-        mappings.bytes -= old.iter().map(|mapping| mapping.capacity).sum::<usize>();
+        let mut buffers = locked(&self.0);
+        let is_old = |(_, since): &mut (Buf, Instant)| since.elapsed() >= age;
+        let old: Vec<(Buf, Instant)> = buffers.all.extract_if(.., is_old).collect();
+        buffers.bytes -= old.iter().map(|(buf, _)| buf.capacity()).sum::<usize>();
         // Unmapping takes time, which others need not wait for.
-        drop(mappings);
-        old.into_iter().for_each(Mapping::unmap);
-    }
-}
-
-impl Mapping {
-    fn unmap(self) {
-        if let Some(ptr) = NonNull::new(self.address as *mut u8) {
-            unmap(ptr, self.capacity);
-        }
-    }
-}
-
-impl Drop for Idle {
-    fn drop(&mut self) {
-        self.clear();
+        drop(buffers);
     }
 }

@@ -128,7 +128,8 @@ impl Pool {
     /// Takes a buffer back. It must come from this pool.
     #[inline]
     pub fn put(&self, mut buf: Buf) {
-        debug_assert!(Arc::ptr_eq(buf.home(), &self.home), "a buffer goes back to the core that owns it");
+        let is_ours = buf.home().is_some_and(|home| Arc::ptr_eq(home, &self.home));
+        debug_assert!(is_ours, "a buffer goes back to the core that owns it");
         buf.truncate(0);
         if buf.is_charged() {
             buf.set_charged(false);
@@ -136,10 +137,7 @@ impl Pool {
         }
         match SMALL.iter().position(|&capacity| capacity == buf.capacity()) {
             Some(class) => self.small[class].borrow_mut().free.push(buf),
-            None => {
-                let (ptr, capacity, home) = buf.into_raw();
-                home.budget.idle.put(ptr, capacity);
-            }
+            None => self.home.budget.idle.put(buf),
         }
     }
 
@@ -298,29 +296,28 @@ impl Pool {
 
     fn take_large(&self, capacity: usize) -> Result<Buf, OverBudget> {
         let idle = &self.home.budget.idle;
-        let found = idle.take(capacity);
-        let capacity = found.map_or(capacity, |(_, capacity)| capacity);
-        if let Err(over) = self.charge(capacity) {
-            found.into_iter().for_each(|(ptr, capacity)| idle.put(ptr, capacity));
-            return Err(over);
-        }
-        let mapped = match found {
-            Some((ptr, _)) => Ok(ptr),
-            None => {
-                idle.make_way(capacity);
-                map(capacity).or_else(|_| {
-                    // What lies idle may be what the system misses.
-                    idle.clear();
-                    map(capacity)
-                })
+        if let Some(mut buf) = idle.take(capacity) {
+            if let Err(over) = self.charge(buf.capacity()) {
+                idle.put(buf);
+                return Err(over);
             }
-        };
+            buf.set_home(Some(self.home.clone()));
+            buf.set_charged(true);
+            return Ok(buf);
+        }
+        self.charge(capacity)?;
+        idle.make_way(capacity);
+        let mapped = map(capacity).or_else(|_| {
+            // What lies idle may be what the system misses.
+            idle.clear();
+            map(capacity)
+        });
         let Ok(ptr) = mapped else {
             // The system gives less than the budget: for the sender that is the same.
             self.uncharge(capacity);
             return Err(OverBudget);
         };
-        // SAFETY: a mapping of this capacity, fresh or given up by its last owner, and initialised.
+        // SAFETY: a fresh mapping, owned by nobody else.
         let mut buf = unsafe { Buf::from_raw(ptr, capacity, self.home.clone()) };
         buf.set_charged(true);
         Ok(buf)
