@@ -92,7 +92,7 @@ def wait_until_it_listens(process, port, seconds=15):
 class Server:
     """inrush on free ports. Use it in a `with`; `stop` ends it and says how."""
 
-    def __init__(self, binary, arguments=(), cpus=None):
+    def __init__(self, binary, arguments=(), cpus=None, preexec=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="inrush-load-"))
         self.port, self.admin_port = free_ports(2)
         self.events = [self.folder / "kept.ndjson", self.folder / "guarded.ndjson"]
@@ -108,7 +108,7 @@ class Server:
         # taskset becomes the server (exec), so that the process id is the server's.
         self.process = subprocess.Popen(
             [*pin, str(pathlib.Path(binary).resolve()), "--config", str(config), *arguments], cwd=self.folder, env=environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log, preexec_fn=preexec)
         self.pid = self.process.pid
         try:
             wait_until_it_listens(self.process, self.port)

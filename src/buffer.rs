@@ -14,9 +14,11 @@ mod class;
 pub mod heap;
 mod idle;
 mod pool;
+mod warm;
 
 pub use budget::{Budget, LEASE_BYTES, OverBudget};
 pub use buf::Buf;
 pub use charge::Charge;
 pub use class::{READ_BYTES, SMALL_BODY_BYTES, SPARE_BYTES, capacity_for};
 pub use pool::Pool;
+pub use warm::warm;

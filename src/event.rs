@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 pub use body::BodyValue;
 pub use id::{EventId, EventIds};
 
-use crate::buffer::Buf;
+use crate::buffer::{Buf, warm};
 use crate::http::head::{Field, Head, Method};
 use crate::http::{Span, query};
 use crate::json::Facts;
@@ -65,6 +65,15 @@ impl Slot {
     /// The body as it was received, which may be empty.
     pub fn received_body(&self) -> &[u8] {
         &self.bytes()[self.body.clone()]
+    }
+
+    /// Makes an empty handle ready to be filled.
+    #[inline]
+    pub fn warm(&self) {
+        /// Fields of a head that most senders keep to.
+        const FIELDS: usize = 8;
+        warm(self, size_of::<Self>());
+        warm(self.head.fields.as_ptr(), self.head.fields.capacity().min(FIELDS) * size_of::<Field>());
     }
 
     fn bytes(&self) -> &[u8] {

@@ -18,8 +18,8 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monoio::buf::IoBufMut;
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt, CancelableAsyncReadRent, Canceller};
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelableAsyncReadRent, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
@@ -211,8 +211,23 @@ impl Stream {
     /// Writes all of `bytes`. Not cancelled by an interrupt: [`Breaker::sever`] ends it, and the connection.
     #[inline]
     pub async fn write(&mut self, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let (result, bytes) = self.stream.write_all(bytes).await;
-        (result.map(|_| ()), bytes)
+        let whole = bytes.len();
+        let (result, bytes) = self.stream.write(bytes).await;
+        match result {
+            Ok(written) if written == whole => (Ok(()), bytes),
+            Ok(0) => (Err(io::ErrorKind::WriteZero.into()), bytes),
+            Ok(written) => self.write_rest(bytes, written).await,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.write_rest(bytes, 0).await,
+            Err(error) => (Err(error), bytes),
+        }
+    }
+
+    /// Writes `bytes[from..]`. Apart from [`Self::write`], because a slice of a vector is moved about for every answer
+    /// and is needed only by one that the socket did not take at once.
+    #[cold]
+    async fn write_rest(&mut self, bytes: Vec<u8>, from: usize) -> (io::Result<()>, Vec<u8>) {
+        let (result, bytes) = self.stream.write_all(bytes.slice(from..)).await;
+        (result.map(|_| ()), bytes.into_inner())
     }
 
     /// Waits until there is something to read. Unlike a read, this may be dropped: it holds no bytes.

@@ -2,4 +2,4 @@
 
 mod secret;
 
-pub use secret::{SecretKey, Secrets};
+pub use secret::Secrets;

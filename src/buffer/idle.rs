@@ -4,62 +4,54 @@
 //! that is as much work as receiving them (74 ms of CPU for 100 MB in place of 36). Together, because connections land
 //! on any core: with a list for each, every core kept the pages of the last large body it saw.
 
-use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::pool::{locked, unmap};
+use super::Buf;
+use super::pool::locked;
 
-/// How long a mapping keeps its pages without being used.
+/// How long a buffer keeps its pages without being used.
 const IDLE_TIME: Duration = Duration::from_secs(1);
-/// Mappings kept at a time, in bytes.
+/// What is kept at a time.
 const IDLE_BYTES_MAX: usize = 160 << 20;
-/// A mapping of this size that is made anew takes the place of those that lie idle, so that both are not resident.
+/// A buffer of this size that is made anew takes the place of those that lie idle, so that both are not resident.
 const REPLACES_BYTES: usize = 8 << 20;
 
-struct Mapping {
-    address: usize,
-    capacity: usize,
-    since: Instant,
-}
-
-/// The mappings that nobody uses.
+/// The buffers that nobody uses.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Mappings>);
+pub(super) struct Idle(Mutex<Bufs>);
 
 #[derive(Default)]
-struct Mappings {
-    /// The warmest last, more or less.
-    all: Vec<Mapping>,
+struct Bufs {
+    /// Each with the time at which it came, the warmest last, more or less. Dropping one unmaps it.
+    all: Vec<(Buf, Instant)>,
     /// The sum of their capacities.
     bytes: usize,
 }
 
 impl Idle {
-    /// A mapping of at least this capacity and at most a quarter more; it is the caller's now.
-    pub fn take(&self, capacity: usize) -> Option<(NonNull<u8>, usize)> {
-        let mut mappings = locked(&self.0);
-        let fits = |mapping: &Mapping| (capacity..=capacity + capacity / 4).contains(&mapping.capacity);
-        let found = mappings.all.iter().rposition(fits)?;
-        let taken = mappings.all.swap_remove(found);
-        mappings.bytes -= taken.capacity;
-        NonNull::new(taken.address as *mut u8).map(|ptr| (ptr, taken.capacity))
+    /// A buffer of at least this capacity and at most a quarter more; it still has its old home.
+    pub fn take(&self, capacity: usize) -> Option<Buf> {
+        let mut bufs = locked(&self.0);
+        let range = capacity..=capacity + capacity / 4;
+        let found = bufs.all.iter().rposition(|(buf, _)| range.contains(&buf.capacity()))?;
+        let (buf, _) = bufs.all.swap_remove(found);
+        bufs.bytes -= buf.capacity();
+        Some(buf)
     }
 
-    /// Takes a mapping over that the caller alone owned.
-    pub fn put(&self, ptr: NonNull<u8>, capacity: usize) {
-        let mapping = Mapping { address: ptr.as_ptr().addr(), capacity, since: Instant::now() };
-        let mut mappings = locked(&self.0);
-        mappings.all.push(mapping);
-        mappings.bytes += capacity;
-        while mappings.bytes > IDLE_BYTES_MAX {
-            let oldest = mappings.all.remove(0);
-            mappings.bytes -= oldest.capacity;
-            oldest.unmap();
+    /// Takes a buffer that stands in no charge.
+    pub fn put(&self, buf: Buf) {
+        let mut bufs = locked(&self.0);
+        bufs.bytes += buf.capacity();
+        bufs.all.push((buf, Instant::now()));
+        while bufs.bytes > IDLE_BYTES_MAX {
+            let (oldest, _) = bufs.all.remove(0);
+            bufs.bytes -= oldest.capacity();
         }
     }
 
-    /// Makes way for a mapping of this capacity.
+    /// Makes way for a buffer of this capacity.
     pub fn make_way(&self, capacity: usize) {
         if capacity >= REPLACES_BYTES {
             self.clear();
@@ -83,26 +75,11 @@ impl Idle {
     }
 
     fn unmap_older_than(&self, age: Duration) {
-        let mut mappings = locked(&self.0);
-        let is_old = |mapping: &mut Mapping| mapping.since.elapsed() >= age;
-        let old: Vec<Mapping> = mappings.all.extract_if(.., is_old).collect();
-        mappings.bytes -= old.iter().map(|mapping| mapping.capacity).sum::<usize>();
+        let mut bufs = locked(&self.0);
+        let old: Vec<(Buf, Instant)> = bufs.all.extract_if(.., |(_, since)| since.elapsed() >= age).collect();
+        bufs.bytes -= old.iter().map(|(buf, _)| buf.capacity()).sum::<usize>();
         // Unmapping takes time, which others need not wait for.
-        drop(mappings);
-        old.into_iter().for_each(Mapping::unmap);
-    }
-}
-
-impl Mapping {
-    fn unmap(self) {
-        if let Some(ptr) = NonNull::new(self.address as *mut u8) {
-            unmap(ptr, self.capacity);
-        }
-    }
-}
-
-impl Drop for Idle {
-    fn drop(&mut self) {
-        self.clear();
+        drop(bufs);
+        drop(old);
     }
 }

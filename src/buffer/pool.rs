@@ -16,6 +16,8 @@ use super::{Budget, Buf, LEASE_BYTES, OverBudget, READ_BYTES, SMALL_BODY_BYTES};
 const RUN_BYTES: usize = 1 << 20;
 /// What a core holds of leased budget before it gives some back.
 const LEASE_IDLE_BYTES_MAX: u64 = 2 * LEASE_BYTES;
+/// How much of the next buffer is made ready while this one is filled. The CPU sees longer runs coming by itself.
+const WARM_BYTES_MAX: usize = 1024;
 const PAGE_BYTES: usize = 4096;
 
 /// What buffers that are dropped away from their pool come home to; it outlives the core.
@@ -98,7 +100,10 @@ impl Pool {
             Some(class) => {
                 self.charge(SMALL[class])?;
                 let mut buf = self.take_small(class);
-                buf.charged = true;
+                if let Some(next) = self.small[class].borrow().free.last() {
+                    next.warm(bytes.min(WARM_BYTES_MAX));
+                }
+                buf.set_charged(true);
                 Ok(buf)
             }
             None => self.take_large(large_capacity(bytes + SPARE_BYTES)),
@@ -108,9 +113,9 @@ impl Pool {
     /// Charges a read buffer that becomes part of an event.
     #[inline]
     pub fn charge_read(&self, buf: &mut Buf) -> Result<(), OverBudget> {
-        debug_assert!(!buf.charged && buf.capacity() == READ_BYTES);
+        debug_assert!(!buf.is_charged() && buf.capacity() == READ_BYTES);
         self.charge(READ_BYTES)?;
-        buf.charged = true;
+        buf.set_charged(true);
         Ok(())
     }
 
@@ -125,15 +130,13 @@ impl Pool {
     pub fn put(&self, mut buf: Buf) {
         debug_assert!(Arc::ptr_eq(buf.home(), &self.home), "a buffer goes back to the core that owns it");
         buf.truncate(0);
-        if std::mem::take(&mut buf.charged) {
+        if buf.is_charged() {
+            buf.set_charged(false);
             self.uncharge(buf.capacity());
         }
         match SMALL.iter().position(|&capacity| capacity == buf.capacity()) {
             Some(class) => self.small[class].borrow_mut().free.push(buf),
-            None => {
-                let (ptr, capacity, home) = buf.into_raw();
-                home.budget.idle.put(ptr, capacity);
-            }
+            None => self.home.budget.idle.put(buf),
         }
     }
 
@@ -155,28 +158,23 @@ impl Pool {
             return Err((buf, over));
         }
         self.home.budget.idle.make_way(capacity);
-        let len = buf.len();
-        buf.charged = false;
-        let (old, old_capacity, home) = buf.into_raw();
+        let (old, old_capacity) = (buf.as_mut_ptr(), buf.capacity());
         // SAFETY: the mapping is ours and whole; on success it is replaced by the one returned.
-        let new = unsafe { libc::mremap(old.as_ptr().cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
-        let failed = new == libc::MAP_FAILED;
-        let (ptr, capacity) = match NonNull::new(new.cast::<u8>()) {
-            Some(ptr) if !failed => (ptr, capacity),
-            _ => (old, old_capacity),
-        };
-        // SAFETY: `ptr` is the mapping we own, anonymous and hence initialised.
-        let mut buf = unsafe { Buf::from_raw(ptr, capacity, home) };
-        buf.charged = true;
-        buf.advance(len);
-        if failed {
-            let asked = large_capacity(bytes + SPARE_BYTES);
-            self.uncharge(asked);
-            // What was charged before the attempt fits again: it was just given back.
-            buf.charged = self.charge(capacity).is_ok();
-            return Err((buf, OverBudget));
+        let new = unsafe { libc::mremap(old.cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
+        match NonNull::new(new.cast::<u8>()) {
+            Some(new) if new.as_ptr().cast() != libc::MAP_FAILED => {
+                // SAFETY: `new` is the mapping we own, anonymous and hence initialised.
+                unsafe { buf.moved_to(new, capacity) };
+                buf.set_charged(true);
+                Ok(buf)
+            }
+            _ => {
+                self.uncharge(capacity);
+                // What was charged before the attempt fits again: it was just given back.
+                buf.set_charged(self.charge(old_capacity).is_ok());
+                Err((buf, OverBudget))
+            }
         }
-        Ok(buf)
     }
 
     /// Replaces a charge of `old` bytes by one of `new`, which is not less.
@@ -298,36 +296,44 @@ impl Pool {
     fn take_large(&self, capacity: usize) -> Result<Buf, OverBudget> {
         let idle = &self.home.budget.idle;
         let found = idle.take(capacity);
-        let capacity = found.map_or(capacity, |(_, capacity)| capacity);
+        let capacity = found.as_ref().map_or(capacity, Buf::capacity);
         if let Err(over) = self.charge(capacity) {
-            found.into_iter().for_each(|(ptr, capacity)| idle.put(ptr, capacity));
+            found.into_iter().for_each(|buf| idle.put(buf));
             return Err(over);
         }
-        let mapped = match found {
-            Some((ptr, _)) => Ok(ptr),
-            None => {
-                idle.make_way(capacity);
-                map(capacity).or_else(|_| {
-                    // What lies idle may be what the system misses.
-                    idle.clear();
-                    map(capacity)
-                })
-            }
+        let mut buf = match found {
+            Some(buf) => buf,
+            None => match self.map_large(capacity) {
+                Ok(buf) => buf,
+                Err(_) => {
+                    // The system gives less than the budget: for the sender that is the same.
+                    self.uncharge(capacity);
+                    return Err(OverBudget);
+                }
+            },
         };
-        let Ok(ptr) = mapped else {
-            // The system gives less than the budget: for the sender that is the same.
-            self.uncharge(capacity);
-            return Err(OverBudget);
-        };
-        // SAFETY: a mapping of this capacity, fresh or given up by its last owner, and initialised.
-        let mut buf = unsafe { Buf::from_raw(ptr, capacity, self.home.clone()) };
-        buf.charged = true;
+        buf.set_home(&self.home);
+        buf.set_charged(true);
         Ok(buf)
+    }
+
+    fn map_large(&self, capacity: usize) -> std::io::Result<Buf> {
+        let idle = &self.home.budget.idle;
+        idle.make_way(capacity);
+        let ptr = map(capacity).or_else(|_| {
+            // What lies idle may be what the system misses.
+            idle.clear();
+            map(capacity)
+        })?;
+        // SAFETY: a fresh mapping, owned by nobody else.
+        Ok(unsafe { Buf::from_raw(ptr, capacity, self.home.clone()) })
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        // Idle buffers know their homes, and these the budget that holds the idle buffers.
+        self.home.budget.idle.clear();
         self.home.budget.give_back(self.lease.get());
     }
 }
@@ -384,7 +390,7 @@ fn map(bytes: usize) -> std::io::Result<NonNull<u8>> {
     }
 }
 
-pub(super) fn unmap(ptr: NonNull<u8>, bytes: usize) {
+fn unmap(ptr: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller gives up the only owner of this mapping.
     let done = unsafe { libc::munmap(ptr.as_ptr().cast(), bytes) };
     debug_assert_eq!(done, 0);

@@ -268,17 +268,27 @@ impl Core {
     /// A handle for the next request, if there is one.
     #[inline]
     pub fn take_slot(&self) -> Option<Box<Slot>> {
-        if let Some(slot) = self.slots.borrow_mut().pop() {
+        if let Some(slot) = self.pop_slot() {
             return Some(slot);
         }
         self.collect_home();
-        if let Some(slot) = self.slots.borrow_mut().pop() {
+        if let Some(slot) = self.pop_slot() {
             return Some(slot);
         }
         (self.slots_made.get() < self.handles_max).then(|| {
             self.slots_made.set(self.slots_made.get() + 1);
             Box::default()
         })
+    }
+
+    #[inline]
+    fn pop_slot(&self) -> Option<Box<Slot>> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.pop();
+        if let Some(next) = slots.last() {
+            next.warm();
+        }
+        slot
     }
 
     /// Takes a handle back, its buffer, and the tape if this core made it: a worker keeps its own.

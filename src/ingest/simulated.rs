@@ -23,7 +23,7 @@ use crate::io::{Breaker, Driver, Interrupt};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::queue::{self, Door, HomeBell, Inbox};
-use crate::verify::{SecretKey, Secrets};
+use crate::verify::Secrets;
 
 /// The id of the simulated webhook that is open to everyone.
 pub(super) const OPEN: &str = "11111111-1111-4111-8111-111111111111";
@@ -161,11 +161,10 @@ impl Simulation {
 }
 
 fn webhooks(body_bytes_max: u64) -> io::Result<Vec<Webhook>> {
-    let key = SecretKey::generate().map_err(|_| io::Error::other("no randomness"))?;
     let webhook = |id: &str, secrets: &[&[u8]], origins: &[String]| {
         io::Result::Ok(Webhook {
             id: Uuid::parse_str(id).map_err(io::Error::other)?,
-            secrets: Secrets::new(&key, secrets.iter().copied()),
+            secrets: Secrets::new(secrets.iter().copied()),
             origins: AllowedOrigins::new(origins).map_err(io::Error::other)?,
             body_bytes_max,
             // The answers and the events are the same with and without.

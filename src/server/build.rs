@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::node::{Files, Node};
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
 use crate::trigger::{Trigger, WebhookTriggers, Worker, WorkerParts};
-use crate::verify::{SecretKey, Secrets};
+use crate::verify::Secrets;
 
 /// A thread says that it is up, or has ended.
 pub(super) enum Ended {
@@ -223,7 +223,6 @@ fn webhooks(
     limits: &Limits,
     triggers: &[WebhookTriggers],
 ) -> Result<Vec<Webhook>, ServeError> {
-    let key = SecretKey::generate().map_err(|_| no_randomness())?;
     let webhook =
         |(index, webhook): (usize, &config::Webhook)| {
             let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| {
@@ -231,7 +230,7 @@ fn webhooks(
             })?;
             Ok(Webhook {
                 id: webhook.id,
-                secrets: Secrets::new(&key, webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
+                secrets: Secrets::new(webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
                 origins,
                 body_bytes_max: limits.body_bytes_max_of(webhook),
                 reads_body: triggers[index].reads_body(),

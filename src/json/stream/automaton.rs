@@ -94,6 +94,12 @@ impl Automaton {
                     break;
                 }
             }
+            if let Lexeme::Number(number) = &mut self.lexeme {
+                at += number.skip(&bytes[at..]);
+                if at == bytes.len() {
+                    break;
+                }
+            }
             match self.step(bytes[at]) {
                 Ok(true) => at += 1,
                 Ok(false) => {}
@@ -263,7 +269,9 @@ impl Automaton {
     fn unit(&mut self, unit: Option<u16>) {
         let is_low = matches!(unit, Some(0xDC00..=0xDFFF));
         self.facts.beyond_tape |= self.high_waits != is_low;
-        self.high_waits = matches!(unit, Some(0xD800..=0xDBFF));
+        // Once a text is beyond the tape there is nothing more to learn. Waiting on, a text of nothing but such halves,
+        // cut in the wrong place, would never come to rest.
+        self.high_waits = !self.facts.beyond_tape && matches!(unit, Some(0xD800..=0xDBFF));
     }
 
     /// The text ends here: what is known of it if it is a document.

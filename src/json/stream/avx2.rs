@@ -42,16 +42,16 @@ struct Halves {
 
 /// The highest bit of each byte.
 #[inline(always)]
-fn mask(low: __m256i, high: __m256i) -> u64 {
-    // SAFETY: called with a block at hand, which exists only where the CPU has AVX2.
+unsafe fn mask(low: __m256i, high: __m256i) -> u64 {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2.
     let halves = unsafe { (_mm256_movemask_epi8(low), _mm256_movemask_epi8(high)) };
     u64::from(halves.0 as u32) | u64::from(halves.1 as u32) << 32
 }
 
 /// A table for [`_mm256_shuffle_epi8`], in both lanes.
 #[inline(always)]
-fn table(of: &[u8; 16]) -> __m256i {
-    // SAFETY: called with a block at hand, which exists only where the CPU has AVX2. The load is of 16 bytes.
+unsafe fn table(of: &[u8; 16]) -> __m256i {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX2. The load is of 16 bytes.
     unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(of.as_ptr().cast())) }
 }
 
@@ -105,9 +105,9 @@ impl Bytes for Halves {
 
     #[inline(always)]
     fn spaces(self) -> u64 {
-        let wanted = table(&SPACE_BY_LOW);
         // SAFETY: a block exists only where the CPU has AVX2.
         unsafe {
+            let wanted = table(&SPACE_BY_LOW);
             mask(
                 _mm256_cmpeq_epi8(self.low, _mm256_shuffle_epi8(wanted, self.low)),
                 _mm256_cmpeq_epi8(self.high, _mm256_shuffle_epi8(wanted, self.high)),

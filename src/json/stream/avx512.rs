@@ -40,8 +40,8 @@ struct Whole(__m512i);
 
 /// A table for [`_mm512_shuffle_epi8`], in all four lanes.
 #[inline(always)]
-fn table(of: &[u8; 16]) -> __m512i {
-    // SAFETY: called with a block at hand, which exists only where the CPU has AVX-512. The load is of 16 bytes.
+unsafe fn table(of: &[u8; 16]) -> __m512i {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has AVX-512. The load is of 16 bytes.
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(of.as_ptr().cast())) }
 }
 

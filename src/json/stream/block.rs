@@ -29,7 +29,7 @@
 //!
 //! **Rejected.** Taking brackets one by one: 0.6 GB/s on `[[],[],…`, and a misprediction for every block that has another
 //! number of them than the last. Compressing all masks with `pext` so that tokens become adjacent: eight of it where two
-//! or three additions do. (Two are left, for pairs of brackets. AMD before Zen 3 has them in microcode and is slower.) A table-driven automaton over bytes: 0.65 GB/s on
+//! or three additions do. (Some are left, for pairs of brackets. AMD before Zen 3 has them in microcode and is slower.) A table-driven automaton over bytes: 0.65 GB/s on
 //! numbers and 1.6–2.0 on webhooks. A list of token positions as a parser needs it: half of the time went there.
 
 use super::number::Number;
@@ -101,7 +101,7 @@ pub(super) struct Place<'a> {
 #[inline(always)]
 pub(super) fn run<B: Bytes>(cpu: B::Cpu, place: &mut Place<'_>, text: &[u8]) -> usize {
     let mut carry = Carry::of(place);
-    let mut tally = Tally::default();
+    let mut tally = Tally { beyond_tape: place.facts.beyond_tape, ..Tally::default() };
     let mut at = 0;
     while let Some(bytes) = text[at..].first_chunk() {
         let Some(taken) = block::<B>(cpu, bytes, &mut carry, place.stack, &mut tally) else { break };
@@ -159,8 +159,8 @@ impl Carry {
     }
 }
 
-/// Judges one block and says how many of its bytes were taken; `None`, and nothing but the tally's `beyond_tape` is
-/// changed, if not all is well.
+/// Judges one block and says how many of its bytes were taken; `None` if not all is well. Nothing is changed then, but
+/// that `beyond_tape` may be set already: either the text is no document, or the automaton will say the same.
 #[inline(always)]
 fn block<B: Bytes>(
     cpu: B::Cpu,
@@ -180,14 +180,6 @@ fn block<B: Bytes>(
         (control, is_ascii) = (block.within(0, 0x20), block.is_ascii());
     }
 
-    // The inside of a long string.
-    if backslash | quote == 0 && carry.string != 0 {
-        if !is_ascii {
-            end = utf8_end(block, bytes, end)?;
-        }
-        return (control == 0).then_some(end as usize);
-    }
-
     if backslash != 0 {
         let escapes = escapes(block, backslash)?;
         quote &= !escapes.escaped;
@@ -199,6 +191,12 @@ fn block<B: Bytes>(
     }
     let keep = below(end);
     quote &= keep;
+
+    // The inside of a long string.
+    if quote == 0 && carry.string != 0 {
+        tally.backslashes |= backslash & keep;
+        return (control & keep == 0).then_some(end as usize);
+    }
 
     // A string's opening quote counts as inside, its closing quote does not.
     let string = block.prefix_xor(quote) ^ carry.string;
@@ -379,7 +377,7 @@ fn scalars<B: Bytes>(
         let mut e = block.folded().eq(b'e') & rest;
         let letters = rest & !(minus | plus | point | e);
         if letters != 0 {
-            let names = literal_names(bytes, starts & letters)?;
+            let names = literal_names(block, bytes, starts & letters)?;
             // Nothing else has letters, and a name is all there is.
             wrong |= (letters & !names) | (names << 1 & scalar & !names);
             e &= !names;
@@ -411,31 +409,58 @@ fn scalars<B: Bytes>(
     let digits_4 = digits_2 & digits_2 >> 2;
     let digits_8 = digits_4 & digits_4 >> 4;
     let digits_16 = digits_8 & digits_8 >> 8;
-    if (digits_16 & integer) | large_power != 0 {
+    if (digits_16 & integer) | large_power != 0 && wrong == 0 && !tally.beyond_tape {
         let large_integer = digits_16 & integer & digits_2 >> 16 & digit >> 18 & (digit >> 19 | !starts);
-        if wrong == 0 && large_integer | large_power != 0 {
-            tally.beyond_tape |= is_any_beyond_tape(bytes, scalar, starts & (digit | block.eq(b'-')));
-        }
+        tally.beyond_tape = is_any_beyond_tape(bytes, scalar, starts, large_integer | large_power);
     }
     Some(wrong)
 }
 
-#[cold]
-fn is_any_beyond_tape(bytes: &[u8; BLOCK_BYTES], scalar: u64, mut starts: u64) -> bool {
-    while starts != 0 {
-        let start = starts.trailing_zeros();
-        starts &= starts - 1;
+/// Whether a number is beyond the tape, of those that have the first digit of their integer part or power in
+/// `suspects`.
+#[inline(never)]
+fn is_any_beyond_tape(bytes: &[u8; BLOCK_BYTES], scalar: u64, starts: u64, mut suspects: u64) -> bool {
+    while suspects != 0 {
+        let suspect = suspects.trailing_zeros();
+        suspects &= suspects - 1;
+        let start = (starts & below(suspect + 1)).ilog2();
         let end = start + (scalar >> start).trailing_ones();
-        if Number::is_text_beyond_tape(&bytes[start as usize..end as usize]) {
+        let number = &bytes[start as usize..end as usize];
+        let digits = &bytes[suspect as usize..end as usize];
+        let is_beyond = if suspect <= start + 1 {
+            is_integer_beyond_tape(digits, suspect > start)
+        } else {
+            // With a block of digits before it, a power below 240 or of less than one leads nowhere near the limit.
+            let is_small =
+                bytes[suspect as usize - 1] == b'-' || digits.len() == 3 && digits < b"240".as_slice();
+            !is_small && Number::is_text_beyond_tape(number)
+        };
+        if is_beyond {
             return true;
         }
     }
     false
 }
 
+/// Whether a number that begins with 19 digits, if it is an integer, has more than 64 bits.
+#[inline(always)]
+fn is_integer_beyond_tape(digits: &[u8], is_negative: bool) -> bool {
+    // Numbers of one length compare as texts do, here by their first sixteen bytes and their last four.
+    let ends = |digits: &[u8]| {
+        let head = digits.first_chunk().map_or(0, |head| u128::from_be_bytes(*head));
+        (head, digits.last_chunk().map_or(0, |tail| u32::from_be_bytes(*tail)))
+    };
+    let limit: &[u8] = if is_negative { b"9223372036854775808" } else { b"18446744073709551615" };
+    let exceeds = digits.len() > limit.len() || digits.len() == limit.len() && ends(digits) > ends(limit);
+    exceeds && digits.iter().all(u8::is_ascii_digit)
+}
+
 /// The bytes of the literal names that begin at `starts`; `None` if something else does.
 #[inline(always)]
-fn literal_names(bytes: &[u8; BLOCK_BYTES], mut starts: u64) -> Option<u64> {
+fn literal_names<B: Bytes>(block: B, bytes: &[u8; BLOCK_BYTES], mut starts: u64) -> Option<u64> {
+    if starts.count_ones() > 4 {
+        return many_literal_names(block, starts);
+    }
     let (mut names, mut all_right) = (0, true);
     while starts != 0 {
         let start = starts.trailing_zeros() as usize;
@@ -448,6 +473,18 @@ fn literal_names(bytes: &[u8; BLOCK_BYTES], mut starts: u64) -> Option<u64> {
         names |= (0xF | u64::from(is_false) << 4) << start;
     }
     all_right.then_some(names)
+}
+
+/// The same by masks, for blocks that have so many that a loop takes longer.
+#[inline(always)]
+fn many_literal_names<B: Bytes>(block: B, starts: u64) -> Option<u64> {
+    let (e, l, u) = (block.eq(b'e'), block.eq(b'l'), block.eq(b'u'));
+    let is_true = block.eq(b't') & block.eq(b'r') >> 1 & u >> 2 & e >> 3;
+    let is_null = block.eq(b'n') & u >> 1 & l >> 2 & l >> 3;
+    let is_false = starts & block.eq(b'f') & block.eq(b'a') >> 1 & l >> 2 & block.eq(b's') >> 3 & e >> 4;
+    let first_two = starts | starts << 1;
+    let all_right = starts & !(is_true | is_null | is_false) == 0;
+    all_right.then_some(first_two | first_two << 2 | is_false << 4)
 }
 
 /// What the brackets of a block say.
@@ -483,12 +520,15 @@ impl Nesting {
     }
 }
 
-/// Matches the brackets of a block; `None` if they could be nested too deep, or close more than is open.
+/// Matches the brackets of a block; `None` if they are nested too deep, or close more than is open.
 #[inline(always)]
 fn nesting<B: Bytes>(block: B, mut open: u64, mut close: u64, stack: &Stack) -> Option<Nesting> {
     let object = block.bit5();
     let objects = open & object;
-    let is_maybe_too_deep = stack.depth() + open.count_ones() > DEPTH_MAX as u32;
+    let may_be_too_deep = stack.depth() + open.count_ones() > DEPTH_MAX as u32;
+    if may_be_too_deep && is_too_deep(open, close, stack.depth()) {
+        return None;
+    }
     let mut wrong = 0;
     // What lies between brackets that match is known without the stack. Round by round, from the innermost out.
     let (mut matched, mut in_object) = (0, 0);
@@ -510,7 +550,7 @@ fn nesting<B: Bytes>(block: B, mut open: u64, mut close: u64, stack: &Stack) -> 
     // Left are brackets that close levels of the stack, and behind them some that open levels.
     let top = stack.innermost();
     let (closed, opened) = (close.count_ones(), open.count_ones());
-    if is_maybe_too_deep | (closed > stack.depth()) {
+    if closed > stack.depth() {
         return None;
     }
     let brackets = open | close;
@@ -535,6 +575,22 @@ fn nesting<B: Bytes>(block: B, mut open: u64, mut close: u64, stack: &Stack) -> 
         opened_objects: block.compress(object, open),
         wrong,
     })
+}
+
+/// Whether the brackets of a block, from this depth on, lead beyond the limit.
+#[cold]
+fn is_too_deep(open: u64, close: u64, mut depth: u32) -> bool {
+    let mut brackets = open | close;
+    while brackets != 0 {
+        let bracket = brackets & brackets.wrapping_neg();
+        brackets ^= bracket;
+        // One that closes what is not open is found to be wrong later.
+        depth = if open & bracket != 0 { depth + 1 } else { depth.saturating_sub(1) };
+        if depth > DEPTH_MAX as u32 {
+            return true;
+        }
+    }
+    false
 }
 
 /// The next of `brackets` behind each of some of them.

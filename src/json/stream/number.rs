@@ -109,6 +109,27 @@ impl Number {
         Step::Part
     }
 
+    /// Takes digits of which nothing matters any more but how many they are. Says how many it took.
+    pub fn skip(&mut self, bytes: &[u8]) -> usize {
+        let is_known = match self.part {
+            Part::Integer => self.integer.is_none(),
+            Part::Fraction => self.digits > 0,
+            _ => false,
+        };
+        if !is_known || self.compared == Ordering::Equal {
+            return 0;
+        }
+        // Without a way out of the inner loop it becomes one comparison of a vector.
+        let are_digits = |chunk: &&[u8; 32]| chunk.iter().fold(true, |all, byte| all & byte.is_ascii_digit());
+        let whole = bytes.as_chunks().0.iter().take_while(are_digits).count() * 32;
+        let count = whole + bytes[whole..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.digits += count;
+        if self.part == Part::Integer {
+            self.scale += count as i64;
+        }
+        count
+    }
+
     fn digit(&mut self, byte: u8) {
         if self.digits == 0 && byte == b'0' {
             return;

@@ -20,6 +20,8 @@ pub(super) enum Next {
 }
 
 const LEVELS_PER_WORD: u32 = u64::BITS;
+/// The innermost levels stand elsewhere.
+const WORDS: usize = DEPTH_MAX / LEVELS_PER_WORD as usize - 1;
 
 /// What is open: a bit for each level, set for an object.
 ///
@@ -32,12 +34,12 @@ pub(super) struct Stack {
     /// The innermost levels, the very innermost in bit 0.
     top: u64,
     /// Full words, the outermost first.
-    words: [u64; DEPTH_MAX / LEVELS_PER_WORD as usize],
+    words: [u64; WORDS],
 }
 
 impl Stack {
     pub fn new() -> Self {
-        Self { depth: 0, held: 0, top: 0, words: [0; DEPTH_MAX / LEVELS_PER_WORD as usize] }
+        Self { depth: 0, held: 0, top: 0, words: [0; WORDS] }
     }
 
     /// How many arrays and objects are open.
@@ -102,7 +104,8 @@ impl Stack {
     /// most 64 of each, and the depth must allow it.
     #[inline(always)]
     pub fn replace(&mut self, closed: u32, opened: u32, objects: u64) {
-        if closed < self.held && self.held - closed + opened <= LEVELS_PER_WORD && opened < LEVELS_PER_WORD {
+        let leaves_some = closed < self.held || self.held == self.depth && closed < LEVELS_PER_WORD;
+        if leaves_some && self.held - closed + opened <= LEVELS_PER_WORD && opened < LEVELS_PER_WORD {
             self.top = self.top >> closed << opened | innermost_first(objects, opened);
             self.held = self.held - closed + opened;
             self.depth = self.depth - closed + opened;

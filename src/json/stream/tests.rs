@@ -3,7 +3,13 @@
 use super::*;
 use crate::json::corpus::{ACCEPTED, REFUSED, TEXT_ONLY};
 use crate::json::{DEPTH_MAX, naive};
+#[cfg(target_arch = "x86_64")]
 use dispatch::ways::every_way;
+
+#[cfg(not(target_arch = "x86_64"))]
+fn every_way(test: impl Fn()) {
+    test();
+}
 
 fn corpus() -> impl Iterator<Item = &'static [u8]> {
     ACCEPTED.iter().chain(TEXT_ONLY).copied().chain(REFUSED.iter().map(|(text, ..)| *text))
@@ -87,8 +93,47 @@ fn check_depths() {
     }
 }
 
-/// Documents of random tokens, mostly valid, then mutated. `SEEDS` in the environment says how many; the figure in
-/// the documentation is that of ten million.
+/// Random walks of brackets, mostly right, around the levels where words of the stack and the limit end.
+#[test]
+fn nested_documents() {
+    every_way(check_nested_documents);
+}
+
+fn check_nested_documents() {
+    let mut random = Random(0xD1B5_4A32_D192_ED03);
+    let (mut valid, mut text, mut open) = (0, Vec::new(), Vec::new());
+    for _ in 0..2_000 {
+        text.clear();
+        open.clear();
+        let start = random.pick(&[0, 1, 60, 64, 65, 127, 128, 191, 1015, 1023, 1024]);
+        let white = random.below(4) == 0;
+        for _ in 0..6 {
+            let to = (start + random.below(70)).saturating_sub(random.below(70));
+            while open.len() < to {
+                random.open(&mut text, &mut open, white);
+            }
+            while open.len() > to.max(1) {
+                random.close(&mut text, &mut open, white);
+            }
+        }
+        while !open.is_empty() {
+            random.close(&mut text, &mut open, white);
+        }
+        if random.below(3) == 0 {
+            random.mutate(&mut text);
+        }
+        let wanted = naive::validate(&text);
+        valid += usize::from(wanted.is_ok());
+        assert_eq!(validate(&text), wanted, "{}", text.escape_ascii());
+        let (first, second) = text.split_at(random.below(text.len() + 1));
+        let mut validator = Validator::new();
+        let judged = validator.feed(first).and_then(|()| validator.finish_with(second));
+        assert_eq!(judged, wanted, "{} cut at {}", text.escape_ascii(), first.len());
+    }
+    assert!(valid > 500, "only {valid} documents were valid");
+}
+
+/// Documents of random tokens, mostly valid, then mutated. `SEEDS` in the environment says how many.
 #[test]
 fn mutated_documents() {
     every_way(check_mutated_documents);
@@ -111,12 +156,16 @@ fn check_mutated_documents() {
         assert_eq!(validate(&text), wanted, "{seed}: {}", text.escape_ascii());
         let mut validator = Validator::new();
         let (mut rest, mut judged) = (&text[..], Ok(()));
-        while !rest.is_empty() && judged.is_ok() {
-            let (piece, more) = rest.split_at((1 + random.below(rest.len().min(150))).min(rest.len()));
+        while rest.len() > 1 && judged.is_ok() {
+            let (piece, more) = rest.split_at(1 + random.below((rest.len() - 1).min(150)));
             judged = validator.feed(piece);
             rest = more;
         }
-        assert_eq!(judged.and_then(|()| validator.finish()), wanted, "{seed}: {}", text.escape_ascii());
+        let judged = judged.and_then(|()| match random.below(2) {
+            0 => validator.finish_with(rest),
+            _ => validator.feed(rest).and_then(|()| validator.finish()),
+        });
+        assert_eq!(judged, wanted, "{seed}: {}", text.escape_ascii());
     }
     assert!(valid > seeds / 4, "only {valid} of {seeds} documents were valid");
 }
@@ -171,6 +220,35 @@ impl Random {
             }
         }
         self.white(text, white);
+    }
+
+    /// Opens an array or object within the innermost, ready for what comes into it; sometimes with more before.
+    fn open(&mut self, text: &mut Vec<u8>, open: &mut Vec<bool>, white: bool) {
+        if open.last().is_some() && self.below(6) == 0 {
+            self.before_value(text, open, white);
+            text.extend_from_slice(self.pick(&[&b"1"[..], b"[]", b"{}", b"\"a,b\"", b"null", b"[[],{}]"]));
+        }
+        self.before_value(text, open, white);
+        let object = self.below(2) == 0;
+        text.push(if object { b'{' } else { b'[' });
+        open.push(object);
+    }
+
+    fn close(&mut self, text: &mut Vec<u8>, open: &mut Vec<bool>, white: bool) {
+        self.white(text, white);
+        text.push(if open.pop() == Some(true) { b'}' } else { b']' });
+    }
+
+    /// A comma where one is due, and a key.
+    fn before_value(&mut self, text: &mut Vec<u8>, open: &[bool], white: bool) {
+        let is_first = text.iter().rev().find(|byte| !byte.is_ascii_whitespace());
+        if is_first.is_some_and(|byte| !b"{[".contains(byte)) {
+            text.push(b',');
+        }
+        self.white(text, white);
+        if open.last() == Some(&true) {
+            text.extend_from_slice(b"\"k\":");
+        }
     }
 
     fn digits(&mut self, text: &mut Vec<u8>, most: usize) {
