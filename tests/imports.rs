@@ -120,16 +120,15 @@ fn a_violation_is_caught_and_what_only_looks_like_one_is_not() {
     check(
         "src/main.rs",
         "use inrush::server;",
-        &["src/main.rs:1: names `server`, but the row of `main` allows cli"],
+        &["src/main.rs:1: names `server`, but the row of `main` allows cli, heap"],
     );
     check("src/router.rs", "fn f() {}", &["src/router.rs:1: module `router` has no row in MAY_IMPORT"]);
     check(head, "use monoio::io;", &[&format!("{head}:1: `monoio` may stand only in src/io.rs, src/io/")]);
+    let (_, unsafe_files) = ONLY_IN.last().expect("the table of unsafe files");
     check(
         "src/http/cors.rs",
         "let x = 1;\nunsafe { y() }",
-        &["src/http/cors.rs:2: `unsafe` may stand only in \
-        src/io.rs, src/io/, src/buffer.rs, src/buffer/, src/json/stream/avx2.rs, \
-        src/json/stream/avx512.rs, src/json/tape.rs, src/json/tape/"],
+        &[&format!("src/http/cors.rs:2: `unsafe` may stand only in {}", unsafe_files.join(", "))],
     );
 
     check(head, "use crate::http::Span; use super::chunked; use crate::Fault;", &[]);
