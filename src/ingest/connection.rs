@@ -240,7 +240,7 @@ impl<'c, T: Transport> Connection<'c, T> {
     fn judge_and_push(&mut self, mut slot: Box<Slot>, admitted: Admitted) -> Option<Next> {
         let started = self.core.is_sampled().then(clock_ns);
         let verdict = match self.core.webhooks.get(admitted.webhook).reads_body {
-            true => judge_for_readers(&mut slot, &mut self.core.parser.borrow_mut(), &self.core.pool),
+            true => judge_for_readers(&mut slot, &mut self.core.take_parser(), &self.core.pool),
             false => judge(slot.received_body()),
         };
         slot.pushed_at_ns = started.map(|started| {

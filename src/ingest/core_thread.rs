@@ -2,7 +2,7 @@
 
 mod background;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -88,7 +88,7 @@ pub(super) struct Core {
     pub limits: Arc<Limits>,
     pub webhooks: Arc<Webhooks>,
     pub pool: Pool,
-    pub parser: RefCell<Parser>,
+    parser: RefCell<Parser>,
     pub yielded: Rc<Yielded>,
     pub connections: RefCell<Slab<Rc<Watch>>>,
     pub draining: Cell<bool>,
@@ -313,6 +313,14 @@ impl Core {
             self.collect_home();
             self.pool.take(bytes)
         })
+    }
+
+    /// What bodies are read with, and the tapes that came home if it has none.
+    pub fn take_parser(&self) -> RefMut<'_, Parser> {
+        if self.parser.borrow().is_exhausted() {
+            self.collect_home();
+        }
+        self.parser.borrow_mut()
     }
 
     /// Takes in the handles that workers sent home. Returns how many came.

@@ -48,6 +48,11 @@ impl Parser {
         Self { buffers: Buffers::new(0), tapes: Vec::new(), copies: Vec::new(), pooled_bytes: 0 }
     }
 
+    /// Whether the next tape would have to be made.
+    pub fn is_exhausted(&self) -> bool {
+        self.tapes.is_empty()
+    }
+
     /// Fills the tape and says how many tokens there were; `None` when simd-json refuses, whatever its reason.
     pub(super) fn fill<'text>(
         &mut self,
