@@ -2,8 +2,8 @@
 //!
 //! `stream` is our verdict, `fed` the same in pieces of 16 KiB. Beside it what one would take otherwise: `ignored` is
 //! serde_json's skipping behind simdutf8's check, the least that comes near a verdict with kept crates (it accepts bad
-//! `\u` escapes); `tape` is simd-json's with everything reused, and a copy first where it would rewrite the text. For documents like
-//! those of real senders also the slower ways, and the tape with its owner as nodes read it (`document`).
+//! `\u` escapes); `tape` is simd-json's with everything reused, and a copy first where it would rewrite the text. For
+//! documents like those of real senders also the slower ways, and the tape with its owner as nodes read it (`document`).
 //!
 //! Not the question here: the cost in a request (see the loopback bench), memory, or texts that are refused.
 

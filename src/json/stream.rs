@@ -73,7 +73,7 @@ impl Validator {
     ///
     /// # Errors
     /// [`Invalid`] when the text is not a document.
-    pub fn finish_with(&mut self, piece: &[u8]) -> Result<Facts, Invalid> {
+    pub fn finish_with(mut self, piece: &[u8]) -> Result<Facts, Invalid> {
         self.take(piece, true)?;
         self.finish()
     }
