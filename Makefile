@@ -14,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: all test tools lint deny advisories unit clients benches-once bench-only loom asan fuzz fuzz-build fuzz-long smoke loadtest
+.PHONY: all test tools lint deny advisories unit clients benches-once bench-only reading loom asan fuzz fuzz-build fuzz-long smoke loadtest
 
 BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TOOLS := $(BUILT)/tools
@@ -28,7 +28,7 @@ all:
 	cargo build --release --locked
 
 # Tests come last: what they say is what the run says.
-test: tools lint deny benches-once loom fuzz smoke clients unit
+test: tools lint deny benches-once loom fuzz smoke clients reading unit
 
 tools:
 	@.ci/tools "$(TOOLS)"
@@ -66,8 +66,10 @@ benches-once:
 	cargo test --locked --benches
 
 # A target directory of its own, because the flag rebuilds every crate.
-bench-only:
+reading:
 	RUSTFLAGS="--cfg inrush_bench" cargo test --locked --target-dir "$(BUILT)/bench-only" --test reading --test allocations
+
+bench-only: reading
 	RUSTFLAGS="--cfg inrush_bench" cargo build --release --locked --target-dir "$(BUILT)/bench-only"
 
 loom:

@@ -23,7 +23,6 @@ pub mod tape;
 mod verdict;
 
 pub use fuzz::fuzz_verdict;
-pub use naive::validate;
-pub use stream::{Validator, fuzz_stream};
+pub use stream::{Validator, fuzz_stream, validate};
 pub use tape::{BodyText, Document, PaddedText, Parser, RawText, SPARE_BYTES, Unparsed, get, memory_charge};
 pub use verdict::{DEPTH_MAX, Facts, Invalid, InvalidKind};
