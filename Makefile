@@ -4,7 +4,8 @@
 #   make lint | deny | unit | clients | benches-once | smoke
 #   make fuzz [SECONDS=10]         every fuzz target for SECONDS; one: make fuzz TARGETS=head
 #   make loom                      the wake-up protocol of the queue, every interleaving
-#   make bench-only                the build for benches, docs/performance.md, and the tests of what only it has
+#   make reading                   the tests of nodes that read the body as a value, in the build for benches
+#   make bench-only                that build, see docs/performance.md
 #   make asan                      the tests around the unsafe code under AddressSanitizer, see docs/sanitizers.md
 #   make fuzz-long                 every fuzz target for ten minutes
 #   make loadtest SCENARIO=steady  a k6 scenario against a server of its own, see loadtest/README.md

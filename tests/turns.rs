@@ -71,12 +71,12 @@ fn beside_large_uploads_everybody_moves_on_every_second() {
                 scope.spawn(move || {
                     let chunked = upload % 2 == 0;
                     let framing =
-                        if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 100000000" };
+                        if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 80000000" };
                     client.send(format!("POST /{OPEN} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n"));
                     let chunk =
                         if chunked { format!("{:x}\r\n{piece}\r\n", piece.len()) } else { piece.clone() };
                     client.send(if chunked { "1\r\n[\r\n" } else { "[" });
-                    let mut left = 90_000_000 / piece.len();
+                    let mut left = 70_000_000 / piece.len();
                     while !stop.load(Ordering::Relaxed) && left > 0 {
                         client.send(&chunk);
                         moved.fetch_add(1, Ordering::Relaxed);

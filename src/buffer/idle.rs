@@ -13,7 +13,7 @@ use super::pool::locked;
 /// How long a mapping keeps its pages without being used.
 const IDLE_TIME: Duration = Duration::from_secs(1);
 /// Mappings kept at a time, in bytes.
-const IDLE_BYTES_MAX: usize = 160 << 20;
+const IDLE_BYTES_MAX: usize = 128 << 20;
 /// A mapping of this size that is made anew takes the place of those that lie idle, so that both are not resident.
 const REPLACES_BYTES: usize = 8 << 20;
 
@@ -46,10 +46,14 @@ impl Idle {
         let mut buffers = locked(&self.0);
         buffers.bytes += buf.capacity();
         buffers.all.push((buf, Instant::now()));
+        let mut surplus = Vec::new();
         while buffers.bytes > IDLE_BYTES_MAX {
             let (oldest, _) = buffers.all.remove(0);
             buffers.bytes -= oldest.capacity();
+            surplus.push(oldest);
         }
+        // Unmapping takes time, which others need not wait for.
+        drop(buffers);
     }
 
     /// Makes way for a mapping of this capacity.

@@ -158,18 +158,22 @@ impl Pool {
         if let Err(over) = self.recharge(buf.capacity(), capacity) {
             return Err((buf, over));
         }
-        self.home.budget.idle.make_way(capacity);
+        let idle = &self.home.budget.idle;
+        idle.make_way(capacity);
         let (old, old_capacity) = (buf.as_mut_ptr(), buf.capacity());
-        // SAFETY: the mapping is ours and whole; on success it is replaced by the one returned.
-        let new = unsafe { libc::mremap(old.cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
-        match NonNull::new(new.cast::<u8>()) {
-            Some(new) if new.as_ptr().cast() != libc::MAP_FAILED => {
+        let moved = remap(old, old_capacity, capacity).or_else(|| {
+            // What lies idle may be what the system misses.
+            idle.clear();
+            remap(old, old_capacity, capacity)
+        });
+        match moved {
+            Some(new) => {
                 // SAFETY: `new` is the mapping we own, anonymous and hence initialised.
                 unsafe { buf.moved_to(new, capacity) };
                 buf.set_charged(true);
                 Ok(buf)
             }
-            _ => {
+            None => {
                 self.uncharge(capacity);
                 // What was charged before the attempt fits again: it was just given back.
                 buf.set_charged(self.charge(old_capacity).is_ok());
@@ -296,11 +300,10 @@ impl Pool {
 
     fn take_large(&self, capacity: usize) -> Result<Buf, OverBudget> {
         let idle = &self.home.budget.idle;
-        if let Some(mut buf) = idle.take(capacity) {
-            if let Err(over) = self.charge(buf.capacity()) {
-                idle.put(buf);
-                return Err(over);
-            }
+        // One that the budget has no room for is dropped: its size may be the reason, and its memory is missed.
+        if let Some(mut buf) = idle.take(capacity)
+            && self.charge(buf.capacity()).is_ok()
+        {
             buf.set_home(Some(self.home.clone()));
             buf.set_charged(true);
             return Ok(buf);
@@ -386,6 +389,13 @@ pub(super) fn unmap(ptr: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller gives up the only owner of this mapping.
     let done = unsafe { libc::munmap(ptr.as_ptr().cast(), bytes) };
     debug_assert_eq!(done, 0);
+}
+
+/// Makes a mapping larger, at another address if need be; it stays as it was if the system has no room.
+fn remap(old: *mut u8, old_capacity: usize, capacity: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the caller owns the mapping at `old` whole; on success it is replaced by the one returned.
+    let new = unsafe { libc::mremap(old.cast(), old_capacity, capacity, libc::MREMAP_MAYMOVE) };
+    NonNull::new(new.cast::<u8>()).filter(|new| new.as_ptr().cast() != libc::MAP_FAILED)
 }
 
 /// Gives the whole pages of a free buffer back to the kernel; they read as zeroes afterwards.

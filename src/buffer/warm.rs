@@ -6,10 +6,12 @@
 #![allow(unsafe_code)]
 
 /// Bytes that a CPU fetches at a time.
+#[cfg(target_arch = "x86_64")]
 const LINE_BYTES: usize = 64;
 
 /// Asks for the first `bytes` bytes at `start`, whatever is there. Only a hint: nothing is read.
 #[inline]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn warm<T>(start: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(LINE_BYTES) {

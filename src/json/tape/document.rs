@@ -42,8 +42,8 @@ impl<B: PaddedText> Document<B> {
         })
     }
 
-    /// Parses a text that was found to be a document with these facts. Gives it back, as it was, when the tape cannot
-    /// hold it. The caller has charged [`super::memory_charge`].
+    /// Parses a text that was found to be a document with these facts. Gives it back when the tape cannot hold it; the
+    /// facts say so before a byte is changed. The caller has charged [`super::memory_charge`].
     ///
     /// Without `keep_text` escapes are undone in place: [`Self::is_text_intact`].
     pub fn build(mut text: B, facts: Facts, keep_text: bool, parser: &mut Parser) -> Result<Self, B> {
