@@ -106,12 +106,11 @@ impl<T: Transport> Connection<'_, T> {
         self.start += head.bytes;
         match head.framing {
             // Who asked for 100 and got a final answer may send the body or not (RFC 9110 §10.1.1): where the next
-            // request starts is in doubt unless the body is here.
+            // request starts is in doubt. That some or all of it has come says nothing: what looks like a body may be
+            // the next request, and the answer must not depend on how the bytes were split.
             Framing::Length(length) => {
-                let here = self.head_bytes().len() as u64;
                 self.skip = length;
-                let sure = length <= here || head.expect == Expect::None;
-                sure && length <= SKIP_BYTES_MAX
+                (length == 0 || head.expect == Expect::None) && length <= SKIP_BYTES_MAX
             }
             Framing::Chunked => false,
         }
