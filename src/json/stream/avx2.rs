@@ -152,11 +152,7 @@ impl Bytes for Halves {
     #[inline(always)]
     fn prefix_xor(self, mask: u64) -> u64 {
         // SAFETY: a block exists only where the CPU has carry-less multiplication.
-        unsafe {
-            let product =
-                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
-            _mm_cvtsi128_si64(product) as u64
-        }
+        unsafe { prefix_xor(mask) }
     }
 
     #[inline(always)]
@@ -169,6 +165,16 @@ impl Bytes for Halves {
     fn expand(self, value: u64, mask: u64) -> u64 {
         // SAFETY: a block exists only where the CPU has BMI2.
         unsafe { _pdep_u64(value, mask) }
+    }
+}
+
+/// See [`Bytes::prefix_xor`].
+#[inline(always)]
+pub(super) unsafe fn prefix_xor(mask: u64) -> u64 {
+    // SAFETY: the caller has a block at hand, which exists only where the CPU has carry-less multiplication.
+    unsafe {
+        let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
+        _mm_cvtsi128_si64(product) as u64
     }
 }
 

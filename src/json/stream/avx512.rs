@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::prefix_xor;
 use super::block::{self, BLOCK_BYTES, Bytes, Place};
 use super::tables::{ESCAPABLE_BY_HIGH, ESCAPABLE_BY_LOW, SPACE_BY_LOW, utf8};
 
@@ -142,11 +143,7 @@ impl Bytes for Whole {
     #[inline(always)]
     fn prefix_xor(self, mask: u64) -> u64 {
         // SAFETY: a block exists only where the CPU has carry-less multiplication.
-        unsafe {
-            let product =
-                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, mask as i64), _mm_set1_epi8(u8::MAX as i8));
-            _mm_cvtsi128_si64(product) as u64
-        }
+        unsafe { prefix_xor(mask) }
     }
 
     #[inline(always)]

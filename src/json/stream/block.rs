@@ -237,16 +237,13 @@ fn block<B: Bytes>(
     let opening_quote = quote & string;
     let values = opening_quote | starts | open;
     let expected = follow(open | comma | colon, space, &mut next.value);
-    let nesting = if open | close != 0 {
-        nesting(block, open, close, stack)?
+    let (nesting, empty) = if open | close != 0 {
+        let behind_open = follow(open, space, &mut next.opened);
+        (nesting(block, open, close, stack)?, close & behind_open)
     } else {
         next.opened &= u64::from(values | comma | colon == 0);
-        Nesting::without_brackets(stack)
+        (Nesting::without_brackets(stack), 0)
     };
-    let mut empty = 0;
-    if open | close != 0 {
-        empty = close & follow(open, space, &mut next.opened);
-    }
     // A value wherever one is expected and nowhere else, but for the end of what is empty.
     wrong |= (values ^ expected) & !empty;
     wrong |= nesting.wrong | (comma & nesting.in_root);
