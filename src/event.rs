@@ -5,13 +5,17 @@
 //! from the slot for as long as the trigger runs.
 
 mod body;
+mod held;
 mod id;
+mod source;
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 pub use body::BodyValue;
+pub use held::{HeldEvent, Home};
 pub use id::{EventId, EventIds};
+pub use source::Source;
 
 use crate::buffer::{Buf, warm};
 use crate::http::head::{Field, Head, Method};
@@ -91,13 +95,13 @@ impl Default for Slot {
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
     slot: &'a Slot,
-    webhook: &'a str,
+    source: &'a Source,
 }
 
 impl<'a> Event<'a> {
-    /// The event of `slot`, which belongs to the webhook named `webhook`.
-    pub fn new(slot: &'a Slot, webhook: &'a str) -> Self {
-        Self { slot, webhook }
+    /// The event of `slot`, which belongs to the webhook `source`.
+    pub fn new(slot: &'a Slot, source: &'a Source) -> Self {
+        Self { slot, source }
     }
 
     /// The event's id, a UUIDv7.
@@ -107,7 +111,7 @@ impl<'a> Event<'a> {
 
     /// The name of the webhook.
     pub fn webhook(&self) -> &'a str {
-        self.webhook
+        self.source.name()
     }
 
     /// When the last byte of the request was read.
@@ -136,10 +140,14 @@ impl<'a> Event<'a> {
         query::parse(self.slot.head.query.of(self.head()))
     }
 
-    /// Header names and values in the order received, as sent.
+    /// Header names and values in the order received, as sent; those that carry credentials only if the webhook keeps
+    /// them.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let head = self.head();
-        self.slot.head.fields.iter().map(move |Field { name, value }| (name.of(head), value.of(head)))
+        let (head, source) = (self.head(), self.source);
+        let fields = self.slot.head.fields.iter();
+        fields
+            .map(move |Field { name, value }| (name.of(head), value.of(head)))
+            .filter(move |(name, _)| source.shows(name))
     }
 
     /// The body as JSON text: the exact bytes received, or `{}` when there were none.

@@ -4,6 +4,9 @@ mod worker;
 
 pub use worker::{Worker, WorkerParts};
 
+use std::sync::Arc;
+
+use crate::event::Source;
 use crate::node::Node;
 
 /// What runs for each event of a webhook: nodes, in order.
@@ -16,10 +19,8 @@ pub struct Trigger {
 
 /// The triggers of one webhook.
 pub struct WebhookTriggers {
-    /// The webhook's name.
-    pub webhook: String,
-    /// Headers kept in payloads although they carry credentials.
-    pub keep_headers: Vec<String>,
+    /// The webhook, as nodes know it.
+    pub source: Arc<Source>,
     /// Independent of each other.
     pub triggers: Vec<Trigger>,
 }

@@ -17,7 +17,7 @@ use super::deadlines::Watch;
 use super::transport::Transport;
 use super::{CoreControl, CoreParts, Webhook, Webhooks};
 use crate::buffer::{Budget, Buf};
-use crate::event::Event;
+use crate::event::{Event, Source};
 use crate::http::cors::AllowedOrigins;
 use crate::io::{Breaker, Driver, Interrupt};
 use crate::limits::Limits;
@@ -146,9 +146,10 @@ impl Simulation {
         loop {
             let ended = life.as_mut().poll(&mut cx) == Poll::Ready(());
             while let Some(slot) = self.inbox.pop() {
-                outcome
-                    .events
-                    .push(describe(&Event::new(&slot, if slot.webhook == 0 { "open" } else { "guarded" })));
+                outcome.events.push(describe(&Event::new(
+                    &slot,
+                    &Source::named(if slot.webhook == 0 { "open" } else { "guarded" }),
+                )));
                 self.inbox.send_home(slot);
             }
             if ended {

@@ -9,27 +9,15 @@ use memchr::memchr2;
 
 use crate::event::Event;
 
-/// Headers that carry credentials; they are left out of payloads.
-const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-bp-secret"];
-
 /// The parts of an event's line before and after its body, rendered when first asked for.
 #[derive(Default)]
 pub struct EventLine {
     before: Vec<u8>,
     after: Vec<u8>,
     rendered: bool,
-    keep_headers: Vec<String>,
 }
 
 impl EventLine {
-    /// Scratch for lines in which headers of these lower-case names are kept even if they carry credentials.
-    pub fn keeping(keep_headers: &[String]) -> Self {
-        Self {
-            keep_headers: keep_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
-            ..Self::default()
-        }
-    }
-
     /// Makes it ready for the next event.
     #[inline]
     pub fn reset(&mut self) {
@@ -62,18 +50,17 @@ impl EventLine {
         after.extend_from_slice(b",\"path\":");
         write_text(after, event.path())?;
         write!(after, ",\"method\":\"{}\",\"headers\":", event.method())?;
-        write_headers(after, event, &self.keep_headers)?;
+        write_headers(after, event)?;
         after.extend_from_slice(b"}}\n");
         Ok(())
     }
 }
 
 /// Writes the headers as an object: lower-case names, a string each or, for repeated ones, an array.
-fn write_headers(out: &mut Vec<u8>, event: &Event<'_>, keep: &[String]) -> io::Result<()> {
+fn write_headers(out: &mut Vec<u8>, event: &Event<'_>) -> io::Result<()> {
     let headers: Vec<(String, &[u8])> = event
         .headers()
         .map(|(name, value)| (String::from_utf8_lossy(name).to_ascii_lowercase(), value))
-        .filter(|(name, _)| !CREDENTIAL_HEADERS.contains(&name.as_str()) || keep.contains(name))
         .collect();
     let mut separator = b'{';
     for (index, (name, value)) in headers.iter().enumerate() {

@@ -85,7 +85,7 @@ impl<S: Sink> Lines<S> {
 mod tests {
     use super::*;
     use crate::buffer::{Budget, Pool};
-    use crate::event::Slot;
+    use crate::event::{Slot, Source};
     use crate::http::head::HeadReader;
 
     #[derive(Default)]
@@ -134,7 +134,7 @@ mod tests {
         let mut lines = Lines::new(Collected::default());
         for body in bodies {
             let slot = slot(&pool, body);
-            lines.append(&Event::new(&slot, "w"), &mut EventLine::default()).unwrap();
+            lines.append(&Event::new(&slot, &Source::named("w")), &mut EventLine::default()).unwrap();
         }
         assert!(lines.held_since().is_some());
         lines.flush().unwrap();
@@ -165,7 +165,7 @@ mod tests {
         let body = format!("[\r\n{}1]", "  \"a\",\n".repeat(400_000));
         let slot = slot(&pool, body.as_bytes());
         let mut lines = Lines::new(Collected::default());
-        lines.append(&Event::new(&slot, "w"), &mut EventLine::default()).unwrap();
+        lines.append(&Event::new(&slot, &Source::named("w")), &mut EventLine::default()).unwrap();
         assert!(lines.held_since().is_none() && lines.held.is_empty());
         assert!(lines.held.capacity() <= 2 * HELD_BYTES_MAX, "{} bytes of scratch", lines.held.capacity());
         let Collected { bytes, pieces, .. } = lines.sink;

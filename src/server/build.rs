@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::{self, Config};
+use crate::event::Source;
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{self, CoreControl, CoreParts, Webhook, Webhooks};
 use crate::io::{self, Driver};
@@ -254,8 +255,8 @@ fn webhook_triggers(config: &Config, files: &Files) -> Result<Vec<WebhookTrigger
     let webhook = |webhook: &config::Webhook| {
         let triggers =
             webhook.triggers.iter().map(|trigger| open(webhook, trigger)).collect::<Result<_, _>>()?;
-        let keep_headers = webhook.keep_headers.clone();
-        Ok(WebhookTriggers { webhook: webhook.name.clone(), keep_headers, triggers })
+        let source = Arc::new(Source::new(&webhook.name, &webhook.keep_headers));
+        Ok(WebhookTriggers { source, triggers })
     };
     config.webhooks.iter().map(webhook).collect()
 }

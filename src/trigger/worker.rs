@@ -45,7 +45,7 @@ pub struct Worker {
 impl Worker {
     /// A worker made of `parts`.
     pub fn new(parts: WorkerParts) -> Self {
-        let lines = parts.webhooks.iter().map(|webhook| EventLine::keeping(&webhook.keep_headers)).collect();
+        let lines = parts.webhooks.iter().map(|_| EventLine::default()).collect();
         Self {
             index: parts.index,
             inboxes: parts.inboxes,
@@ -151,7 +151,7 @@ impl Worker {
         if webhook.triggers[trigger].reads_body() {
             slot.build_value(webhook.reads_text(), &mut self.parser);
         }
-        let event = Event::new(slot, &webhook.webhook);
+        let event = Event::new(slot, &webhook.source);
         let line = &mut self.lines[index];
         webhook.triggers[trigger].nodes.iter_mut().try_for_each(|node| node.run(&event, line))
     }
@@ -169,7 +169,7 @@ impl Worker {
 
     fn failed(&mut self, slot: &Slot, error: &NodeError) {
         if self.count_failure() {
-            tracing::error!(event = %slot.id, webhook = %self.webhooks[slot.webhook as usize].webhook, "{error}");
+            tracing::error!(event = %slot.id, webhook = self.webhooks[slot.webhook as usize].source.name(), "{error}");
         }
     }
 

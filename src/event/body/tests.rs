@@ -7,6 +7,7 @@ use simd_json::prelude::ValueAsScalar;
 
 use super::*;
 use crate::buffer::{Budget, Pool};
+use crate::event::Source;
 use crate::json::{get, validate};
 
 /// A budget whose share for tapes is exactly `bytes`: small bodies have a quarter more.
@@ -34,7 +35,7 @@ fn unjudged(pool: &Pool, body: &[u8]) -> Box<Slot> {
 }
 
 fn number(slot: &Slot, key: &str) -> Option<u64> {
-    match Event::new(slot, "w").body_value() {
+    match Event::new(slot, &Source::named("w")).body_value() {
         BodyValue::Value(value) => get(value, key).and_then(|value| value.as_u64()),
         BodyValue::TextOnly => None,
     }
@@ -52,7 +53,7 @@ fn a_value_is_built_once_and_leaves_nothing() {
         for keep_text in [true, false] {
             let mut slot = slot(&pool, body);
             assert!(
-                matches!(Event::new(&slot, "w").body_value(), BodyValue::TextOnly),
+                matches!(Event::new(&slot, &Source::named("w")).body_value(), BodyValue::TextOnly),
                 "nobody has built it"
             );
             let before = budget.used();
@@ -64,9 +65,9 @@ fn a_value_is_built_once_and_leaves_nothing() {
             assert_eq!(number(&slot, "a"), Some(1));
             assert_eq!(number(&slot, "c"), None);
             if keep_text || !escapes {
-                assert_eq!(Event::new(&slot, "w").body(), body);
+                assert_eq!(Event::new(&slot, &Source::named("w")).body(), body);
             } else {
-                let read = std::panic::catch_unwind(|| Event::new(&slot, "w").body().len());
+                let read = std::panic::catch_unwind(|| Event::new(&slot, &Source::named("w")).body().len());
                 assert!(read.is_err(), "a text that was given up must not pass for the one received");
             }
             drop(slot.drop_value(&mut parser));
@@ -85,8 +86,8 @@ fn what_the_tape_cannot_hold_is_text_only_and_costs_nothing() {
         let mut built = slot(&pool, body);
         let before = budget.used();
         built.build_value(false, &mut parser);
-        assert!(matches!(Event::new(&built, "w").body_value(), BodyValue::TextOnly));
-        assert_eq!((Event::new(&built, "w").body(), budget.used()), (body, before));
+        assert!(matches!(Event::new(&built, &Source::named("w")).body_value(), BodyValue::TextOnly));
+        assert_eq!((Event::new(&built, &Source::named("w")).body(), budget.used()), (body, before));
         assert!(built.drop_value(&mut parser).is_none());
         put(&pool, built);
 
@@ -94,7 +95,7 @@ fn what_the_tape_cannot_hold_is_text_only_and_costs_nothing() {
         let facts = judged.judge_body(&mut parser, |bytes| pool.charge_beside(bytes)).unwrap();
         assert_eq!(Ok(facts), validate(body));
         assert!(!judged.has_value());
-        assert_eq!(Event::new(&judged, "w").body(), body);
+        assert_eq!(Event::new(&judged, &Source::named("w")).body(), body);
         put(&pool, judged);
     }
 }
@@ -107,8 +108,8 @@ fn without_room_in_the_budget_the_event_stays_text() {
     let mut large = slot(&pool, hostile.as_bytes());
     let before = budget.used();
     large.build_value(true, &mut parser);
-    assert!(matches!(Event::new(&large, "w").body_value(), BodyValue::TextOnly));
-    assert_eq!((Event::new(&large, "w").body(), budget.used()), (hostile.as_bytes(), before));
+    assert!(matches!(Event::new(&large, &Source::named("w")).body_value(), BodyValue::TextOnly));
+    assert_eq!((Event::new(&large, &Source::named("w")).body(), budget.used()), (hostile.as_bytes(), before));
     assert!(large.drop_value(&mut parser).is_none());
 
     // On the core, which judges it all the same.
@@ -136,7 +137,7 @@ fn a_core_judges_and_reads_in_one_pass() {
         let mut slot = unjudged(&pool, body);
         let facts = slot.judge_body(&mut parser, |bytes| pool.charge_beside(bytes)).unwrap();
         assert_eq!(Ok(facts), validate(body));
-        assert_eq!((number(&slot, "a"), Event::new(&slot, "w").body()), (Some(7), body));
+        assert_eq!((number(&slot, "a"), Event::new(&slot, &Source::named("w")).body()), (Some(7), body));
         // The worker finds it built.
         slot.build_value(true, &mut Parser::new());
         let charge = slot.drop_value(&mut parser).expect("the core's charge");
@@ -147,7 +148,7 @@ fn a_core_judges_and_reads_in_one_pass() {
         let mut slot = unjudged(&pool, body);
         let refused = slot.judge_body(&mut parser, |bytes| pool.charge_beside(bytes));
         assert_eq!(refused.map(|_| ()), validate(body).map(|_| ()));
-        assert_eq!(Event::new(&slot, "w").body(), body);
+        assert_eq!(Event::new(&slot, &Source::named("w")).body(), body);
         put(&pool, slot);
     }
 }
@@ -159,9 +160,9 @@ fn an_empty_body_is_an_object_without_a_tape() {
     slot.build_value(true, &mut Parser::new());
     assert!(!slot.has_value());
     assert!(
-        matches!(Event::new(&slot, "w").body_value(), BodyValue::Value(value) if value.as_object().is_some())
+        matches!(Event::new(&slot, &Source::named("w")).body_value(), BodyValue::Value(value) if value.as_object().is_some())
     );
-    assert_eq!((number(&slot, "a"), Event::new(&slot, "w").body()), (None, &b"{}"[..]));
+    assert_eq!((number(&slot, "a"), Event::new(&slot, &Source::named("w")).body()), (None, &b"{}"[..]));
     put(&pool, slot);
 }
 
@@ -192,12 +193,13 @@ proptest! {
             let mut slot = slot(&pool, body.as_bytes());
             slot.build_value(keep_text, &mut parser);
             prop_assert_eq!(number(&slot, "n"), Some(n));
-            if let BodyValue::Value(value) = Event::new(&slot, "w").body_value() {
+            if let BodyValue::Value(value) = Event::new(&slot, &Source::named("w")).body_value() {
                 let read = get(value, "text").and_then(|value| value.as_str().map(str::to_owned));
                 prop_assert_eq!(read, Some(format!("{text}{}", if escapes { "\n" } else { "" })));
             }
             if keep_text {
-                prop_assert_eq!(Event::new(&slot, "w").body(), body.as_bytes());
+                let source = Source::named("w");
+                prop_assert_eq!(Event::new(&slot, &source).body(), body.as_bytes());
             }
             drop(slot.drop_value(&mut parser));
             put(&pool, slot);

@@ -6,7 +6,7 @@ use simd_json::prelude::ValueIntoString;
 
 use super::*;
 use crate::buffer::{Budget, Pool};
-use crate::event::BodyValue;
+use crate::event::{BodyValue, Source};
 use crate::json::validate;
 use crate::node::{Node, TestNode};
 use crate::trigger::Trigger;
@@ -17,7 +17,7 @@ fn worker(triggers: Vec<Vec<Node>>) -> Worker {
         .enumerate()
         .map(|(index, nodes)| Trigger { id: format!("t{index}"), nodes })
         .collect();
-    let webhook = WebhookTriggers { webhook: "w".into(), keep_headers: Vec::new(), triggers };
+    let webhook = WebhookTriggers { source: Arc::new(Source::named("w")), triggers };
     Worker::new(WorkerParts {
         index: 0,
         inboxes: Vec::new(),
