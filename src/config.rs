@@ -96,8 +96,26 @@ pub struct Webhook {
 pub struct Trigger {
     /// Unique in its webhook, and stable: what was delivered is remembered under it.
     pub id: String,
+    /// Which events it runs for: a condition; `None`: all.
+    pub when: Option<Written<String>>,
+    /// Events of one value of this expression run on one worker; `None`: all on the same.
+    pub key: Option<Written<String>>,
+    /// Whether an event starts only when the one before has run.
+    pub ordered: bool,
+    /// Whether the nodes behind one that failed still run.
+    pub on_error: OnError,
     /// Run in this order.
     pub nodes: Vec<Node>,
+}
+
+/// What becomes of the nodes behind one that failed, for the same event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// They do not run.
+    #[default]
+    Stop,
+    /// They run all the same.
+    Continue,
 }
 
 /// One action of a trigger.
@@ -120,6 +138,19 @@ pub enum Node {
         /// A key of the body's object.
         field: String,
     },
+}
+
+impl Node {
+    /// The word for it in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::File { .. } => "file",
+            Self::Discard => "discard",
+            #[cfg(inrush_bench)]
+            Self::Read { .. } => "read",
+        }
+    }
 }
 
 /// What the command line and the environment say over the file.

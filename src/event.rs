@@ -5,6 +5,7 @@
 //! from the slot for as long as the trigger runs.
 
 mod body;
+mod gate;
 mod held;
 mod id;
 mod source;
@@ -12,7 +13,8 @@ mod source;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-pub use body::BodyValue;
+pub use body::{BodyValue, Reads};
+pub use gate::Gate;
 pub use held::{HeldEvent, Home};
 pub use id::{EventId, EventIds};
 pub use source::Source;

@@ -13,11 +13,13 @@
 mod counter;
 mod prometheus;
 mod status;
+mod triggers;
 
 pub use counter::{Counter, Gauge, Histogram};
 pub use status::ByStatus;
 use std::sync::LazyLock;
 use std::time::Instant;
+pub use triggers::{NodeBlock, NodeCounts, TriggerBlock, TriggerCounts, TriggerMetrics};
 
 /// Declares a block of numbers together with its rows of `/metrics`, so that no number can be counted and never
 /// shown: the first paragraph of a field's comment is its HELP, the field's type its TYPE, the text its name.

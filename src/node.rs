@@ -1,6 +1,8 @@
 //! Nodes: what a trigger does with an event. One file per node.
 //!
-//! A node runs on a trigger worker and sees a borrowed [`Event`]; what it keeps, it copies.
+//! A node runs on a trigger worker and sees a borrowed [`Event`]; what it keeps, it copies. It is asked twice at most:
+//! [`AnyNode::run_at_once`] does what needs no waiting, and says so if it has to wait; then the trigger takes a share in
+//! the event, and [`AnyNode::run`] waits beside the other events of the worker.
 
 mod discard;
 mod file;
@@ -10,6 +12,7 @@ mod log;
 #[cfg(inrush_bench)]
 mod read;
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 pub use discard::Discard;
@@ -20,7 +23,7 @@ pub use log::Log;
 pub use read::Read;
 
 use crate::config;
-use crate::event::Event;
+use crate::event::{Event, HeldEvent, Reads};
 
 /// Why a node did not do its work for an event.
 #[derive(Debug)]
@@ -37,17 +40,26 @@ impl std::fmt::Display for NodeError {
     }
 }
 
-/// One action of a trigger.
-pub enum Node {
+/// What came of asking a node to do its work at once.
+#[derive(Debug)]
+pub enum AtOnce {
+    /// It is done, one way or the other.
+    Done(Result<(), NodeError>),
+    /// It has done nothing yet, because it has to wait.
+    MustWait,
+}
+
+/// One action of a trigger, on one worker.
+pub enum AnyNode {
     /// One JSON line per event on stdout.
-    Log(Log),
+    Log(RefCell<Log>),
     /// One JSON line per event at the end of a file.
-    File(File),
+    File(RefCell<File>),
     /// Counts the event.
     Discard(Discard),
     /// Reads a field of the body.
     #[cfg(inrush_bench)]
-    Read(Read),
+    Read(RefCell<Read>),
     /// Whatever a test wants.
     #[cfg(test)]
     Test(TestNode),
@@ -56,88 +68,106 @@ pub enum Node {
 /// A node of a test: what it says that it reads, and what it does.
 #[cfg(test)]
 pub struct TestNode {
-    /// See [`Node::reads_body`].
-    pub reads_body: bool,
-    /// See [`Node::reads_text`].
-    pub reads_text: bool,
+    /// See [`AnyNode::reads`].
+    pub reads: Reads,
     /// Runs for each event.
-    pub run: Box<dyn FnMut(&Event<'_>) + Send>,
+    pub run: RefCell<Box<dyn FnMut(&Event<'_>) -> AtOnce + Send>>,
+    /// Runs for each event that `run` could not do at once.
+    #[allow(clippy::type_complexity)]
+    pub wait: Box<dyn Fn(HeldEvent) -> std::pin::Pin<Box<dyn Future<Output = Result<(), NodeError>>>> + Send>,
 }
 
-impl Node {
+impl AnyNode {
     /// Makes the node that the operator asked for.
     ///
     /// # Errors
     /// When it cannot get what it needs, such as its file.
     pub fn open(config: &config::Node, files: &Files) -> Result<Self, NodeError> {
         Ok(match config {
-            config::Node::Log => Node::Log(Log::default()),
-            config::Node::File { path, .. } => Node::File(File::open(path, files)?),
-            config::Node::Discard => Node::Discard(Discard::default()),
+            config::Node::Log => Self::Log(RefCell::new(Log::default())),
+            config::Node::File { path, .. } => Self::File(RefCell::new(File::open(path, files)?)),
+            config::Node::Discard => Self::Discard(Discard::default()),
             #[cfg(inrush_bench)]
-            config::Node::Read { field } => Node::Read(Read::new(field)),
+            config::Node::Read { field } => Self::Read(RefCell::new(Read::new(field))),
         })
     }
 
-    /// Whether it reads the body as a value, [`Event::body_value`].
-    pub fn reads_body(&self) -> bool {
+    /// The word that the configuration has for it.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Node::Log(_) | Node::File(_) | Node::Discard(_) => false,
+            Self::Log(_) => "log",
+            Self::File(_) => "file",
+            Self::Discard(_) => "discard",
             #[cfg(inrush_bench)]
-            Node::Read(_) => true,
+            Self::Read(_) => "read",
             #[cfg(test)]
-            Node::Test(test) => test.reads_body,
+            Self::Test(_) => "test",
         }
     }
 
-    /// Whether it reads the exact text of the body, [`Event::body`].
-    pub fn reads_text(&self) -> bool {
+    /// What it reads of the body.
+    pub fn reads(&self) -> Reads {
         match self {
-            Node::Log(_) | Node::File(_) => true,
-            Node::Discard(_) => false,
+            Self::Log(_) | Self::File(_) => Reads { value_up_to: 0, text: true },
+            Self::Discard(_) => Reads::default(),
             #[cfg(inrush_bench)]
-            Node::Read(_) => false,
+            Self::Read(_) => Reads { value_up_to: usize::MAX, text: false },
             #[cfg(test)]
-            Node::Test(test) => test.reads_text,
+            Self::Test(test) => test.reads,
         }
     }
 
-    /// Does its work for one event. `line` is the event as JSON, rendered at most once however many nodes write it.
+    /// Does its work for one event, unless it has to wait for something. `line` is the event as JSON, rendered at most
+    /// once however many nodes write it.
+    #[inline]
+    pub fn run_at_once(&self, event: &Event<'_>, line: &mut EventLine) -> AtOnce {
+        match self {
+            Self::Log(log) => AtOnce::Done(log.borrow_mut().run(event, line)),
+            Self::File(file) => AtOnce::Done(file.borrow_mut().run(event, line)),
+            Self::Discard(discard) => {
+                discard.run();
+                AtOnce::Done(Ok(()))
+            }
+            #[cfg(inrush_bench)]
+            Self::Read(read) => {
+                read.borrow_mut().run(event);
+                AtOnce::Done(Ok(()))
+            }
+            #[cfg(test)]
+            Self::Test(test) => (test.run.borrow_mut())(event),
+        }
+    }
+
+    /// Does its work for an event that it may hold, waiting as long as it takes.
     ///
     /// # Errors
     /// When the work could not be done; other events are not affected.
-    #[inline]
-    pub fn run(&mut self, event: &Event<'_>, line: &mut EventLine) -> Result<(), NodeError> {
+    pub async fn run(&self, event: &HeldEvent) -> Result<(), NodeError> {
+        if let AtOnce::Done(result) = self.run_at_once(&event.event(), &mut EventLine::default()) {
+            return result;
+        }
         match self {
-            Node::Log(log) => log.run(event, line),
-            Node::File(file) => file.run(event, line),
-            Node::Discard(discard) => {
-                discard.run();
-                Ok(())
-            }
-            #[cfg(inrush_bench)]
-            Node::Read(read) => {
-                read.run(event);
-                Ok(())
-            }
             #[cfg(test)]
-            Node::Test(test) => {
-                (test.run)(event);
-                Ok(())
-            }
+            Self::Test(test) => (test.wait)(event.clone()).await,
+            _ => unreachable!("this node never waits"),
+        }
+    }
+
+    /// How many events it may have on its way at once; `None`: it never waits.
+    pub fn in_flight_max(&self) -> Option<usize> {
+        match self {
+            #[cfg(test)]
+            Self::Test(_) => Some(2),
+            _ => None,
         }
     }
 
     /// When what it holds back must be written, if it holds anything back.
     pub fn flush_due(&self) -> Option<Instant> {
         match self {
-            Node::Log(log) => log.flush_due(),
-            Node::File(file) => file.flush_due(),
-            Node::Discard(_) => None,
-            #[cfg(inrush_bench)]
-            Node::Read(_) => None,
-            #[cfg(test)]
-            Node::Test(_) => None,
+            Self::Log(log) => log.borrow().flush_due(),
+            Self::File(file) => file.borrow().flush_due(),
+            _ => None,
         }
     }
 
@@ -145,31 +175,27 @@ impl Node {
     ///
     /// # Errors
     /// When it could not be written.
-    pub fn flush(&mut self) -> Result<(), NodeError> {
+    pub fn flush(&self) -> Result<(), NodeError> {
         match self {
-            Node::Log(log) => log.flush(),
-            Node::File(file) => file.flush(),
-            Node::Discard(_) => Ok(()),
-            #[cfg(inrush_bench)]
-            Node::Read(_) => Ok(()),
-            #[cfg(test)]
-            Node::Test(_) => Ok(()),
+            Self::Log(log) => log.borrow_mut().flush(),
+            Self::File(file) => file.borrow_mut().flush(),
+            _ => Ok(()),
         }
     }
 
     /// Events counted since the last call, for a node that only counts.
-    pub fn take_discarded(&mut self) -> u64 {
+    pub fn take_discarded(&self) -> u64 {
         match self {
-            Node::Discard(discard) => discard.take_count(),
+            Self::Discard(discard) => discard.take_count(),
             _ => 0,
         }
     }
 
     /// Events that a reading node found its field in, and in which it did not, since the last call.
     #[cfg(inrush_bench)]
-    pub fn take_reads(&mut self) -> (u64, u64) {
+    pub fn take_reads(&self) -> (u64, u64) {
         match self {
-            Node::Read(read) => read.take_counts(),
+            Self::Read(read) => read.borrow_mut().take_counts(),
             _ => (0, 0),
         }
     }

@@ -38,10 +38,17 @@ impl Door {
         self.asleep.load(Ordering::Relaxed)
     }
 
-    /// Wakes the worker, unless another core did.
+    /// Wakes the worker, unless somebody else did.
     fn knock(&self) {
         if self.asleep.swap(false, Ordering::AcqRel) {
             self.knock.notify_one();
+        }
+    }
+
+    /// Wakes the worker, if it sleeps, for something that was put where it looks before it sleeps.
+    pub fn knock_if_asleep(&self) {
+        if self.is_asleep() {
+            self.knock();
         }
     }
 

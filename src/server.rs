@@ -181,26 +181,49 @@ async fn drain(
     running.drain();
     let mut death = None;
     let mut deadline = tokio::time::Instant::now() + Duration::from_millis(limits.drain_timeout_ms);
-    let mut ending = false;
+    let mut stage = Stage::Draining;
     while running.threads_left() > 0 {
         tokio::select! {
             thread = ended.recv() => match thread {
                 Some(thread) => death = running.note(thread).or(death),
                 None => break,
             },
-            () = signals.first(), if !ending => deadline = tokio::time::Instant::now(),
+            () = signals.first(), if stage == Stage::Draining => deadline = tokio::time::Instant::now(),
             () = tokio::time::sleep_until(deadline) => {
-                if ending {
-                    death = death.or(Some("connections or nodes did not end in time and were cut off".into()));
-                    break;
-                }
-                ending = true;
                 deadline = tokio::time::Instant::now() + END_TIMEOUT;
-                running.end();
+                match stage {
+                    Stage::Draining => running.end(),
+                    Stage::Ending => running.cut_off(),
+                    Stage::CutOff => {
+                        death = death.or(Some("connections or nodes did not end in time and were left behind".into()));
+                        break;
+                    }
+                }
+                stage = stage.next();
             }
         }
     }
     death
+}
+
+/// How far a stop has come, by what was asked last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Cores finish what they have, then workers.
+    Draining,
+    /// Cores end connections; workers run what was accepted.
+    Ending,
+    /// Workers end what their nodes have not done.
+    CutOff,
+}
+
+impl Stage {
+    fn next(self) -> Self {
+        match self {
+            Self::Draining => Self::Ending,
+            Self::Ending | Self::CutOff => Self::CutOff,
+        }
+    }
 }
 
 impl ServeError {

@@ -1,45 +1,70 @@
 //! The work wing: triggers, and the workers that run them.
+//!
+//! ```text
+//!  event queue ─► worker ─► lane of each trigger ─┬─ `when` says no: counted, nothing else
+//!                                                 ├─ its nodes need not wait: they run at once, on the borrowed event
+//!                                                 ├─ a node must wait: the lane takes a share in the event, and the
+//!                                                 │  worker goes on; at most `in_flight` of them
+//!                                                 └─ so many are on their way: the share waits its turn in the lane,
+//!                                                    and a long line closes the webhook's gate
+//! ```
+//!
+//! So a slow node delays nobody but its own trigger, and nothing that was accepted is dropped for it.
 
+mod lane;
+mod mailbox;
 mod worker;
-
-pub use worker::{Worker, WorkerParts};
 
 use std::sync::Arc;
 
-use crate::event::Source;
-use crate::node::Node;
+pub use mailbox::Mailbox;
+pub use worker::{Bounds, Worker, WorkerParts};
+
+use crate::config::OnError;
+use crate::event::{Gate, Reads, Source};
+use crate::metrics::TriggerMetrics;
+use crate::node::AnyNode;
 
 /// What runs for each event of a webhook: nodes, in order.
 pub struct Trigger {
     /// Stable name, unique within its webhook.
     pub id: String,
     /// The nodes.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<AnyNode>,
+    /// Whether the nodes behind one that failed still run.
+    pub on_error: OnError,
+    /// Whether an event starts only when the one before has run.
+    pub ordered: bool,
+    /// What is counted of it.
+    pub metrics: Arc<TriggerMetrics>,
 }
 
-/// The triggers of one webhook.
+/// The triggers of one webhook, for one worker.
 pub struct WebhookTriggers {
     /// The webhook, as nodes know it.
     pub source: Arc<Source>,
+    /// Closed while a trigger is behind.
+    pub gate: Arc<Gate>,
     /// Independent of each other.
     pub triggers: Vec<Trigger>,
 }
 
 impl Trigger {
-    /// Whether a node of it reads the body as a value.
-    pub fn reads_body(&self) -> bool {
-        self.nodes.iter().any(Node::reads_body)
+    /// What is read of the body for it.
+    pub fn reads(&self) -> Reads {
+        self.nodes.iter().map(AnyNode::reads).fold(Reads::default(), Reads::and)
+    }
+
+    /// How many events may be on their way through its nodes at once.
+    fn in_flight_max(&self) -> usize {
+        let least = self.nodes.iter().filter_map(AnyNode::in_flight_max).min();
+        if self.ordered { 1 } else { least.unwrap_or(1) }
     }
 }
 
 impl WebhookTriggers {
-    /// Whether a node of it reads the body as a value.
-    pub fn reads_body(&self) -> bool {
-        self.triggers.iter().any(Trigger::reads_body)
-    }
-
-    /// Whether a node of it needs the exact text of the body.
-    pub fn reads_text(&self) -> bool {
-        self.triggers.iter().flat_map(|trigger| &trigger.nodes).any(Node::reads_text)
+    /// What is read of the body for any of them.
+    pub fn reads(&self) -> Reads {
+        self.triggers.iter().map(Trigger::reads).fold(Reads::default(), Reads::and)
     }
 }

@@ -262,6 +262,13 @@ fn read_triggers(
             }
             None => source.refuse(section.place, "this trigger has no `id`; add one, such as id = \"main\""),
         }
+        trigger.when = section.string(source, "when", "'payload.body.type == \"invoice.paid\"'");
+        trigger.key = section.string(source, "key", "\"payload.body.customer\"");
+        trigger.ordered = section.boolean(source, "ordered").unwrap_or(false);
+        trigger.on_error = section
+            .string(source, "on_error", "\"stop\"")
+            .and_then(|written| accept(source, written, |text| words::on_error(text)))
+            .unwrap_or_default();
         let problems_before = source.problems.len();
         for node in section.tables(source, "nodes", "nodes = [{ type = \"log\" }]") {
             trigger.nodes.extend(read_node(source, node, around));

@@ -100,6 +100,17 @@ impl<'a, 'i> Section<'a, 'i> {
         }
     }
 
+    /// True or false.
+    pub(super) fn boolean(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<bool> {
+        let (value, span) = self.value(key)?;
+        let place = source.place(&span);
+        let DeValue::Boolean(value) = value else {
+            source.refuse(place, format!("`{key}` is {}; it has to be true or false", kind(value)));
+            return None;
+        };
+        Some(*value)
+    }
+
     /// The table `[title]`; absent: `None`.
     pub(super) fn table(
         &mut self,

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use uuid::Uuid;
 
+use super::OnError;
+
 /// What a webhook may be called.
 pub(crate) fn name(text: &str) -> Result<(), String> {
     if text.is_empty() {
@@ -138,6 +140,15 @@ pub(super) fn header_name(text: &str) -> Result<String, String> {
         return Err(format!("{text:?} is no header name; write one such as \"authorization\""));
     }
     Ok(text.to_ascii_lowercase())
+}
+
+/// What becomes of the nodes behind one that failed.
+pub(super) fn on_error(text: &str) -> Result<OnError, String> {
+    match text {
+        "stop" => Ok(OnError::Stop),
+        "continue" => Ok(OnError::Continue),
+        _ => Err(format!("on_error is {text:?}; it is \"stop\" or \"continue\"")),
+    }
 }
 
 fn is_scheme(text: &str) -> bool {

@@ -26,6 +26,27 @@ pub enum BodyValue<'a> {
     TextOnly,
 }
 
+/// What those who run for an event read of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reads {
+    /// The longest body, in bytes, that somebody wants as a value; 0: nobody does.
+    pub value_up_to: usize,
+    /// Whether somebody wants its exact text.
+    pub text: bool,
+}
+
+impl Reads {
+    /// What two read together.
+    pub fn and(self, other: Self) -> Self {
+        Self { value_up_to: self.value_up_to.max(other.value_up_to), text: self.text || other.text }
+    }
+
+    /// Whether anybody reads a value.
+    pub fn value(self) -> bool {
+        self.value_up_to > 0
+    }
+}
+
 /// How far the reading of a body has come.
 #[derive(Default)]
 pub(super) enum Reading {
@@ -35,20 +56,27 @@ pub(super) enum Reading {
     /// Somebody has, and there is only the text.
     TextOnly,
     /// There is a value, charged to the budget.
-    Value(Document<BodyText>, Charge),
+    Value(Document<BodyText>, Charge, Maker),
+}
+
+/// Whose parser a value belongs to: the tape goes home to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    Core,
+    Worker,
 }
 
 impl Reading {
     pub(super) fn buf(&self) -> Option<&Buf> {
         match self {
-            Self::Value(document, _) => Some(document.text().buf()),
+            Self::Value(document, ..) => Some(document.text().buf()),
             _ => None,
         }
     }
 
     pub(super) fn is_text_intact(&self) -> bool {
         match self {
-            Self::Value(document, _) => document.is_text_intact(),
+            Self::Value(document, ..) => document.is_text_intact(),
             _ => true,
         }
     }
@@ -72,7 +100,7 @@ impl Slot {
             Ok(document) => {
                 let facts = *document.facts();
                 match charge(document.held_bytes()) {
-                    Ok(charge) => self.reading = Reading::Value(document, charge),
+                    Ok(charge) => self.reading = Reading::Value(document, charge, Maker::Core),
                     Err(OverBudget) => self.buf = Some(document.into_text(parser).into_buf()),
                 }
                 Ok(facts)
@@ -87,13 +115,14 @@ impl Slot {
         }
     }
 
-    /// Builds the value of a body that was judged, unless that was done or tried before. Without `keep_text` the text may
-    /// be given up for it.
-    pub fn build_value(&mut self, keep_text: bool, parser: &mut Parser) {
-        if !matches!(self.reading, Reading::Unread) {
+    /// Builds the value of a body that was judged, if `reads` asks for it, unless that was done or tried before. Unless the
+    /// text is read, too, it may be given up for the value.
+    pub fn build_value(&mut self, reads: Reads, parser: &mut Parser) {
+        if self.body.len() > reads.value_up_to || !matches!(self.reading, Reading::Unread) {
             return;
         }
         self.reading = Reading::TextOnly;
+        let keep_text = reads.text;
         let is_copied = self.facts.escapes && keep_text;
         let bytes = memory_charge(self.body.len(), &self.facts, is_copied);
         let charged = match &self.buf {
@@ -103,7 +132,7 @@ impl Slot {
         let Ok(charge) = charged else { return };
         let Some(text) = self.take_text() else { return };
         match Document::build(text, self.facts, keep_text, parser) {
-            Ok(document) => self.reading = Reading::Value(document, charge),
+            Ok(document) => self.reading = Reading::Value(document, charge, Maker::Worker),
             Err(text) => self.buf = Some(text.into_buf()),
         }
     }
@@ -116,11 +145,18 @@ impl Slot {
     /// Ends the reading on the thread that built the value; its tape goes to `parser`. Returns what it was charged.
     pub fn drop_value(&mut self, parser: &mut Parser) -> Option<Charge> {
         match std::mem::take(&mut self.reading) {
-            Reading::Value(document, charge) => {
+            Reading::Value(document, charge, _) => {
                 self.buf = Some(document.into_text(parser).into_buf());
                 Some(charge)
             }
             _ => None,
+        }
+    }
+
+    /// Ends the reading if a worker built the value; one that came from the core goes home with the handle.
+    pub fn drop_built_value(&mut self, parser: &mut Parser) {
+        if matches!(self.reading, Reading::Value(.., Maker::Worker)) {
+            self.drop_value(parser);
         }
     }
 
@@ -137,7 +173,7 @@ impl<'a> Event<'a> {
     /// The body as a value, for a node that said that it reads it.
     pub fn body_value(&self) -> BodyValue<'a> {
         match &self.slot.reading {
-            Reading::Value(document, _) => BodyValue::Value(document.root()),
+            Reading::Value(document, ..) => BodyValue::Value(document.root()),
             _ if self.slot.body.is_empty() => BodyValue::Value(EMPTY_OBJECT.root()),
             _ => BodyValue::TextOnly,
         }

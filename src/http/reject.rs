@@ -113,6 +113,8 @@ problems! {
     // Ours: the sender may try again later.
     /// The event queue stayed full.
     QUEUE_FULL = 503 "queue_full" keep "The server is at its limit, try again later.";
+    /// Events wait for a trigger of the webhook, and more may not.
+    TRIGGER_BEHIND = 503 "trigger_behind" keep "What this webhook does with its events takes longer than they come, try again later.";
     /// The byte budget has no room for this body.
     OVER_BUDGET = 503 "over_budget" close "The server is at its memory limit, try again later.";
     /// The server is shutting down.

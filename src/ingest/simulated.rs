@@ -171,6 +171,7 @@ fn webhooks(body_bytes_max: u64) -> io::Result<Vec<Webhook>> {
             // The answers and the events are the same with and without.
             reads_body: id == GUARDED,
             worker: 0,
+            gate: Arc::default(),
         })
     };
     let origins = ["https://example.com".to_owned()];

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::event::Gate;
 use crate::http::cors::AllowedOrigins;
 use crate::verify::Secrets;
 
@@ -22,6 +24,8 @@ pub struct Webhook {
     pub reads_body: bool,
     /// The worker that runs its triggers.
     pub worker: usize,
+    /// Closed while a trigger is behind.
+    pub gate: Arc<Gate>,
 }
 
 /// Every installed webhook, by id.
@@ -97,6 +101,7 @@ mod tests {
             body_bytes_max: 1,
             reads_body: false,
             worker: 0,
+            gate: Arc::default(),
         }]);
         let rows = [
             (format!("/{id}"), true),

@@ -15,16 +15,21 @@ use tokio::sync::mpsc;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::{self, Config};
-use crate::event::Source;
+use crate::event::{Gate, Source};
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{self, CoreControl, CoreParts, Webhook, Webhooks};
 use crate::io::{self, Driver};
 use crate::limits::{Limits, allowed_cpus};
-use crate::metrics::Metrics;
-use crate::node::{Files, Node};
+use crate::metrics::{Metrics, TriggerMetrics};
+use crate::node::{AnyNode, Files};
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
-use crate::trigger::{Trigger, WebhookTriggers, Worker, WorkerParts};
+use crate::trigger::{Bounds, Mailbox, Trigger, WebhookTriggers, Worker, WorkerParts};
 use crate::verify::Secrets;
+
+/// So many triggers may be behind, each with as much as may wait for it, before handles run short and cores have to wait.
+const TRIGGERS_BEHIND: usize = 16;
+/// What waits for one trigger may keep so much of the byte budget busy: one part in this many.
+const TRIGGER_BUDGET_SHARE: u64 = 4;
 
 /// A thread says that it is up, or has ended.
 pub(super) enum Ended {
@@ -39,6 +44,7 @@ pub(super) struct Running {
     pub driver: Driver,
     pub metrics: Arc<Metrics>,
     cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
+    mailboxes: Vec<Arc<Mailbox>>,
     cores_left: usize,
     workers_left: usize,
 }
@@ -98,6 +104,11 @@ impl Running {
         }
     }
 
+    /// Tells every worker to cut off what its nodes have not done.
+    pub fn cut_off(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.end());
+    }
+
     pub fn threads_left(&self) -> usize {
         self.cores_left + self.workers_left
     }
@@ -133,8 +144,11 @@ pub(super) fn start(
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
     let files = Files::default();
-    let triggers: Vec<_> =
-        (0..limits.workers).map(|_| webhook_triggers(config, &files)).collect::<Result<_, _>>()?;
+    let counts = trigger_metrics(config, limits.workers);
+    let gates: Vec<Arc<Gate>> = config.webhooks.iter().map(|_| Arc::default()).collect();
+    let triggers: Vec<_> = (0..limits.workers)
+        .map(|_| webhook_triggers(config, &counts, &gates, &files))
+        .collect::<Result<_, _>>()?;
     let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits, &triggers[0])?));
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
@@ -145,14 +159,21 @@ pub(super) fn start(
             io::bell().map_err(|error| ServeError::io("cannot make a core's bell", error))?;
         bells.push((Arc::new(HomeBell::new(move || ringer.ring())), rope));
     }
-    let handles_max = limits.connections_max + limits.workers * limits.queue_events_max;
+    let handles_max = limits.connections_max
+        + limits.workers * (limits.queue_events_max + TRIGGERS_BEHIND * limits.trigger_events_max);
     let (outboxes, inboxes, doors) = connect(&limits, handles_max, &bells);
 
+    let bounds = Bounds {
+        events_max: limits.trigger_events_max,
+        bytes_max: (limits.budget_bytes / TRIGGER_BUDGET_SHARE) as usize,
+    };
+    let mailboxes: Vec<_> = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
     for (index, ((inboxes, door), webhooks)) in inboxes.into_iter().zip(doors).zip(triggers).enumerate() {
-        let worker = Worker::new(WorkerParts { index, inboxes, door, webhooks, metrics: metrics.clone() });
+        let (mailbox, metrics) = (mailboxes[index].clone(), metrics.clone());
+        let worker = Worker::new(WorkerParts { index, inboxes, door, mailbox, webhooks, bounds, metrics });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
-            let end = caught(|| worker.run());
+            let end = caught(|| worker.run().map(say_cut_off));
             let _ = ended.send(Ended::Worker(index, end));
         })?;
     }
@@ -193,7 +214,7 @@ pub(super) fn start(
         })?;
     }
     let (cores_left, workers_left) = (limits.cores, limits.workers);
-    Ok(Running { listen, driver, metrics, cores, cores_left, workers_left })
+    Ok(Running { listen, driver, metrics, cores, mailboxes, cores_left, workers_left })
 }
 
 /// One queue each way between every core and every worker.
@@ -234,31 +255,65 @@ fn webhooks(
                 secrets: Secrets::new(webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
                 origins,
                 body_bytes_max: limits.body_bytes_max_of(webhook),
-                reads_body: triggers[index].reads_body(),
+                reads_body: triggers[index].reads().value(),
+                gate: triggers[index].gate.clone(),
                 worker: index % limits.workers,
             })
         };
     config.webhooks.iter().enumerate().map(webhook).collect()
 }
 
+/// What is counted of each trigger, by webhook.
+fn trigger_metrics(config: &Config, workers: usize) -> Vec<Vec<Arc<TriggerMetrics>>> {
+    let of_trigger = |webhook: &config::Webhook, trigger: &config::Trigger| {
+        let nodes = trigger.nodes.iter().map(config::Node::kind).collect();
+        Arc::new(TriggerMetrics::new(&webhook.name, &trigger.id, nodes, workers))
+    };
+    let of_webhook = |webhook: &config::Webhook| {
+        webhook.triggers.iter().map(|trigger| of_trigger(webhook, trigger)).collect()
+    };
+    config.webhooks.iter().map(of_webhook).collect()
+}
+
 /// The triggers of every webhook, for one worker. Files are shared between workers.
-fn webhook_triggers(config: &Config, files: &Files) -> Result<Vec<WebhookTriggers>, ServeError> {
-    let open = |webhook: &config::Webhook, trigger: &config::Trigger| {
-        let nodes = trigger.nodes.iter().map(|node| Node::open(node, files)).collect::<Result<_, _>>();
+fn webhook_triggers(
+    config: &Config,
+    counts: &[Vec<Arc<TriggerMetrics>>],
+    gates: &[Arc<Gate>],
+    files: &Files,
+) -> Result<Vec<WebhookTriggers>, ServeError> {
+    let open = |webhook: &config::Webhook, trigger: &config::Trigger, counts: &Arc<TriggerMetrics>| {
+        let nodes = trigger.nodes.iter().map(|node| AnyNode::open(node, files)).collect::<Result<_, _>>();
         let nodes = nodes.map_err(|error| ServeError::Node {
             webhook: webhook.name.clone(),
             trigger: trigger.id.clone(),
             reason: error.to_string(),
         })?;
-        Ok(Trigger { id: trigger.id.clone(), nodes })
+        Ok(Trigger {
+            id: trigger.id.clone(),
+            nodes,
+            on_error: trigger.on_error,
+            ordered: trigger.ordered,
+            metrics: counts.clone(),
+        })
     };
-    let webhook = |webhook: &config::Webhook| {
+    let webhook = |(index, webhook): (usize, &config::Webhook)| {
+        let triggers = webhook.triggers.iter().zip(&counts[index]);
         let triggers =
-            webhook.triggers.iter().map(|trigger| open(webhook, trigger)).collect::<Result<_, _>>()?;
+            triggers.map(|(trigger, counts)| open(webhook, trigger, counts)).collect::<Result<_, _>>()?;
         let source = Arc::new(Source::new(&webhook.name, &webhook.keep_headers));
-        Ok(WebhookTriggers { source, triggers })
+        Ok(WebhookTriggers { source, gate: gates[index].clone(), triggers })
     };
-    config.webhooks.iter().map(webhook).collect()
+    config.webhooks.iter().enumerate().map(webhook).collect()
+}
+
+fn say_cut_off(events: usize) {
+    if events > 0 {
+        tracing::error!(
+            events,
+            "the time for stopping was over: so many events were not run, or not to their end"
+        );
+    }
 }
 
 /// The driver that `INRUSH_DRIVER` asks for, or the best there is.

@@ -1,14 +1,18 @@
 //! A trigger worker: a thread with its own tokio runtime that takes events from its queues and runs their triggers.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::WebhookTriggers;
-use crate::event::{Event, Slot};
+use super::lane::{Lane, Offered};
+use super::mailbox::{Mail, Mailbox};
+use crate::event::{Event, Gate, HeldEvent, Reads, Slot, Source};
 use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
-use crate::node::{EventLine, NodeError};
+use crate::node::EventLine;
 use crate::queue::{Door, Inbox};
 
 /// Events taken before the worker lets its other tasks run.
@@ -24,194 +28,285 @@ pub struct WorkerParts {
     pub inboxes: Vec<Inbox>,
     /// Where cores knock.
     pub door: Arc<Door>,
+    /// What comes beside the queues, behind the same door.
+    pub mailbox: Arc<Mailbox>,
     /// The triggers of every webhook, by the webhook's index.
     pub webhooks: Vec<WebhookTriggers>,
+    /// What may wait for a trigger.
+    pub bounds: Bounds,
     /// Everybody's counters.
     pub metrics: Arc<Metrics>,
 }
 
+/// How much may wait for one trigger on one worker before its webhook refuses more.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Events.
+    pub events_max: usize,
+    /// Bytes of their heads and bodies.
+    pub bytes_max: usize,
+}
+
 /// A trigger worker.
 pub struct Worker {
-    index: usize,
+    parts: WorkerParts,
+}
+
+/// What the lanes of a worker share.
+pub(super) struct Shared {
+    pub index: usize,
+    pub bounds: Bounds,
+    /// What runs at once just now, should it panic.
+    pub node: Cell<&'static str>,
+    metrics: Arc<Metrics>,
+    last_failure_logged: Cell<Option<Instant>>,
+}
+
+impl Shared {
+    fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics.workers[self.index]
+    }
+
+    /// Counts a failure, and says whether it is to be logged.
+    pub fn count_failure(&self) -> bool {
+        self.metrics().node_failures.add(1);
+        let now = Instant::now();
+        let log = self.last_failure_logged.get().is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL);
+        if log {
+            self.last_failure_logged.set(Some(now));
+        }
+        log
+    }
+}
+
+/// One webhook on this worker.
+struct Webhook {
+    source: Arc<Source>,
+    reads: Reads,
+    gate: Arc<Gate>,
+    lanes: Vec<Rc<Lane>>,
+}
+
+/// A worker at work. It stays on its thread: what it shares with its tasks is not for others.
+struct AtWork {
     inboxes: Vec<Inbox>,
     door: Arc<Door>,
-    webhooks: Vec<WebhookTriggers>,
-    lines: Vec<EventLine>,
+    mailbox: Arc<Mailbox>,
+    webhooks: Vec<Webhook>,
+    line: EventLine,
     parser: Parser,
-    metrics: Arc<Metrics>,
-    last_failure_logged: Option<Instant>,
+    mail: Mail,
+    shared: Rc<Shared>,
 }
 
 impl Worker {
     /// A worker made of `parts`.
     pub fn new(parts: WorkerParts) -> Self {
-        let lines = parts.webhooks.iter().map(|_| EventLine::default()).collect();
-        Self {
-            index: parts.index,
-            inboxes: parts.inboxes,
-            door: parts.door,
-            webhooks: parts.webhooks,
-            lines,
-            parser: Parser::new(),
-            metrics: parts.metrics,
-            last_failure_logged: None,
-        }
+        Self { parts }
     }
 
-    /// Runs on this thread until every core is gone and every event has run.
+    /// Runs on this thread until every core is gone and every event has run, or until it is told to end; what has not
+    /// run then is cut off. Returns how many events that were.
     ///
     /// # Errors
     /// When the system refuses a runtime.
-    pub fn run(mut self) -> std::io::Result<()> {
+    pub fn run(self) -> std::io::Result<usize> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.work());
-        Ok(())
+        let mut at_work = AtWork::new(self.parts);
+        let tasks = tokio::task::LocalSet::new();
+        let cut_off = tasks.block_on(&runtime, at_work.work());
+        // Runs that were cut off end here, and clean up: a node must not leave a process behind.
+        drop(tasks);
+        drop(at_work);
+        Ok(cut_off)
+    }
+}
+
+impl AtWork {
+    fn new(parts: WorkerParts) -> Self {
+        let shared = Rc::new(Shared {
+            index: parts.index,
+            bounds: parts.bounds,
+            node: Cell::new("?"),
+            metrics: parts.metrics,
+            last_failure_logged: Cell::new(None),
+        });
+        let webhook = |webhook: WebhookTriggers| Webhook {
+            reads: webhook.reads(),
+            lanes: webhook
+                .triggers
+                .into_iter()
+                .map(|trigger| Rc::new(Lane::new(trigger, webhook.gate.clone(), shared.clone())))
+                .collect(),
+            gate: webhook.gate,
+            source: webhook.source,
+        };
+        Self {
+            inboxes: parts.inboxes,
+            door: parts.door,
+            mailbox: parts.mailbox,
+            webhooks: parts.webhooks.into_iter().map(webhook).collect(),
+            line: EventLine::default(),
+            parser: Parser::new(),
+            mail: Mail::default(),
+            shared,
+        }
     }
 
-    async fn work(&mut self) {
+    /// Returns how many events are cut off.
+    async fn work(&mut self) -> usize {
         loop {
+            let returned = self.take_mail();
+            if self.mail.end {
+                break;
+            }
             let taken = self.run_batch();
             self.flush_where(|due, now| due <= now);
             if taken == BATCH_EVENTS_MAX {
                 tokio::task::yield_now().await;
-            } else if taken == 0 {
-                if self.inboxes.iter().all(Inbox::is_closed) {
+            } else if taken + returned == 0 {
+                if self.is_done() {
                     break;
                 }
                 self.sleep().await;
             }
         }
         self.flush_where(|_, _| true);
+        self.mailbox.held() + self.inboxes.iter().map(Inbox::depth).sum::<usize>()
     }
 
-    fn metrics(&self) -> &WorkerMetrics {
-        &self.metrics.workers[self.index]
+    /// Whether no event can come any more, and every one that came has run.
+    fn is_done(&self) -> bool {
+        self.inboxes.iter().all(Inbox::is_closed) && self.mailbox.held() == 0
     }
 
     /// Runs the triggers of at most [`BATCH_EVENTS_MAX`] events, from the queues in turn.
     fn run_batch(&mut self) -> usize {
         let mut taken = 0;
-        self.metrics().queue_depth.set(self.inboxes.iter().map(Inbox::depth).sum::<usize>() as u64);
+        let depth = self.inboxes.iter().map(Inbox::depth).sum::<usize>();
+        self.shared.metrics().queue_depth.set(depth as u64);
         let share = BATCH_EVENTS_MAX.div_ceil(self.inboxes.len().max(1));
         for queue in 0..self.inboxes.len() {
             let before = taken;
             while taken < BATCH_EVENTS_MAX && taken - before < share {
-                let Some(mut slot) = self.inboxes[queue].pop() else { break };
+                let Some(slot) = self.inboxes[queue].pop() else { break };
                 taken += 1;
-                if let Some(pushed) = slot.pushed_at_ns {
-                    self.metrics().queue_wait.record(clock_ns().saturating_sub(pushed));
+                let timed = slot.pushed_at_ns;
+                let start = timed.map(|pushed| {
+                    let now = clock_ns();
+                    self.shared.metrics().queue_wait.record(now.saturating_sub(pushed));
+                    now
+                });
+                if let Some(slot) = self.run_event(slot, queue) {
+                    self.inboxes[queue].send_home(slot);
                 }
-                let timed = slot.pushed_at_ns.map(|_| clock_ns());
-                self.run_event(&mut slot);
-                if let Some(start) = timed {
-                    self.metrics().node_time.record(clock_ns().saturating_sub(start));
+                if let Some(start) = start {
+                    self.shared.metrics().node_time.record(clock_ns().saturating_sub(start));
                 }
-                self.inboxes[queue].send_home(slot);
             }
             if taken > before {
                 self.inboxes[queue].flush_home();
             }
         }
         if taken > 0 {
-            let metrics = self.metrics();
+            let metrics = self.shared.metrics();
             metrics.events.add(taken as u64);
             metrics.batches.add(1);
         }
         taken
     }
 
-    /// Runs every trigger of the event's webhook. A node that fails or panics stops neither the others nor the worker.
-    fn run_event(&mut self, slot: &mut Slot) {
-        let index = slot.webhook as usize;
-        self.lines[index].reset();
-        let came_with_value = slot.has_value();
-        for trigger in 0..self.webhooks[index].triggers.len() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.run_trigger(slot, trigger)));
-            match outcome {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => self.failed(slot, &error),
+    /// Offers an event to every lane of its webhook. The handle comes back unless a lane took a share.
+    ///
+    /// A node that fails or panics stops neither the other triggers nor the worker.
+    fn run_event(&mut self, mut slot: Box<Slot>, queue: usize) -> Option<Box<Slot>> {
+        let webhook = &self.webhooks[slot.webhook as usize];
+        self.line.reset();
+        let built = catch_unwind(AssertUnwindSafe(|| slot.build_value(webhook.reads, &mut self.parser)));
+        if built.is_err() {
+            // The body is lost with the parser: better no node sees the event than one sees another body.
+            self.parser = Parser::new();
+            self.shared.metrics().node_failures.add(1);
+            tracing::error!(event = %slot.id, webhook = webhook.source.name(), "reading the body panicked: the event is lost");
+            return Some(slot);
+        }
+        let timed = slot.pushed_at_ns.is_some();
+        let mut handle = Handle::new(slot);
+        for lane in &webhook.lanes {
+            let event = handle.event(&webhook.source);
+            let line = &mut self.line;
+            let offered = catch_unwind(AssertUnwindSafe(|| lane.offer(&event, line, timed)));
+            match offered {
+                Ok(Offered::Done) => {}
+                Ok(Offered::Needs(start)) => {
+                    let share = handle.share(|slot| {
+                        self.mailbox.hold();
+                        HeldEvent::new(slot, webhook.source.clone(), queue, self.mailbox.clone())
+                    });
+                    lane.take(share, start);
+                }
                 Err(_) => {
-                    // Half a line, or half a tape, is nobody's.
-                    self.lines[index].reset();
-                    self.parser = Parser::new();
-                    self.failed(slot, &NodeError { node: "?", reason: "panicked".into() });
+                    // Half a line is nobody's.
+                    self.line.reset();
+                    lane.panicked(&event);
                 }
             }
         }
-        if !came_with_value {
-            // The tape is this worker's; one that came from the core goes home with the handle.
-            slot.drop_value(&mut self.parser);
-        }
+        let mut slot = handle.owned?;
+        slot.drop_built_value(&mut self.parser);
+        Some(slot)
     }
 
-    /// Runs the nodes of one trigger, in order, until one fails.
-    fn run_trigger(&mut self, slot: &mut Slot, trigger: usize) -> Result<(), NodeError> {
-        let index = slot.webhook as usize;
-        let webhook = &mut self.webhooks[index];
-        if webhook.triggers[trigger].reads_body() {
-            slot.build_value(webhook.reads_text(), &mut self.parser);
+    /// Sends home what nobody holds any more. Returns how many handles that were.
+    fn take_mail(&mut self) -> usize {
+        self.mailbox.take(&mut self.mail);
+        let count = self.mail.returned.len();
+        for (queue, mut slot) in self.mail.returned.drain(..) {
+            slot.drop_built_value(&mut self.parser);
+            self.inboxes[queue].send_home(slot);
         }
-        let event = Event::new(slot, &webhook.source);
-        let line = &mut self.lines[index];
-        webhook.triggers[trigger].nodes.iter_mut().try_for_each(|node| node.run(&event, line))
-    }
-
-    /// Counts a failure, and says whether it is to be logged.
-    fn count_failure(&mut self) -> bool {
-        self.metrics().node_failures.add(1);
-        let now = Instant::now();
-        let log = self.last_failure_logged.is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL);
-        if log {
-            self.last_failure_logged = Some(now);
+        if count > 0 {
+            self.inboxes.iter().for_each(Inbox::flush_home);
         }
-        log
-    }
-
-    fn failed(&mut self, slot: &Slot, error: &NodeError) {
-        if self.count_failure() {
-            tracing::error!(event = %slot.id, webhook = self.webhooks[slot.webhook as usize].source.name(), "{error}");
-        }
+        count
     }
 
     /// Writes what nodes hold back where `is_due` says so.
     fn flush_where(&mut self, is_due: impl Fn(Instant, Instant) -> bool) {
         let mut now = None;
         let mut discarded = 0;
-        let mut failures = Vec::new();
-        for webhook in &mut self.webhooks {
-            for node in webhook.triggers.iter_mut().flat_map(|trigger| &mut trigger.nodes) {
+        let metrics = self.shared.metrics();
+        for lane in self.webhooks.iter().flat_map(|webhook| &webhook.lanes) {
+            let trigger = lane.trigger();
+            for node in &trigger.nodes {
                 discarded += node.take_discarded();
                 #[cfg(inrush_bench)]
                 {
                     let (found, missed) = node.take_reads();
-                    self.metrics.workers[self.index].fields_found.add(found);
-                    self.metrics.workers[self.index].fields_missed.add(missed);
+                    metrics.fields_found.add(found);
+                    metrics.fields_missed.add(missed);
                 }
                 let Some(due) = node.flush_due() else { continue };
                 if is_due(due, *now.get_or_insert_with(Instant::now))
                     && let Err(error) = node.flush()
+                    && self.shared.count_failure()
                 {
-                    failures.push(error);
+                    tracing::error!("{error}; the lines held back are lost");
                 }
             }
         }
-        self.metrics().discarded.add(discarded);
-        for error in failures {
-            if self.count_failure() {
-                tracing::error!("{error}; the lines held back are lost");
-            }
-        }
+        metrics.discarded.add(discarded);
     }
 
-    /// Sleeps until a core knocks or a node must write what it holds back.
+    /// Sleeps until somebody knocks or a node must write what it holds back.
     async fn sleep(&mut self) {
+        let lanes = self.webhooks.iter().flat_map(|webhook| &webhook.lanes);
         let due =
-            self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
-        let due = due.filter_map(crate::node::Node::flush_due).min();
-        self.metrics().sleeps.add(1);
-        let inboxes = &self.inboxes;
+            lanes.filter_map(|lane| lane.trigger().nodes.iter().filter_map(|node| node.flush_due()).min());
+        let due = due.min();
+        self.shared.metrics().sleeps.add(1);
         let knock = self.door.sleep_unless(|| {
-            inboxes.iter().any(|inbox| !inbox.is_empty()) || inboxes.iter().all(Inbox::is_closed)
+            self.inboxes.iter().any(|inbox| !inbox.is_empty()) || !self.mailbox.is_empty() || self.is_done()
         });
         match due {
             Some(due) => {
@@ -219,6 +314,33 @@ impl Worker {
             }
             None => knock.await,
         }
+    }
+}
+
+/// The handle of an event while it is offered: ours alone until a lane wants a share.
+struct Handle {
+    owned: Option<Box<Slot>>,
+    held: Option<HeldEvent>,
+}
+
+impl Handle {
+    fn new(slot: Box<Slot>) -> Self {
+        Self { owned: Some(slot), held: None }
+    }
+
+    fn event<'a>(&'a self, source: &'a Source) -> Event<'a> {
+        match (&self.owned, &self.held) {
+            (Some(slot), _) => Event::new(slot, source),
+            (None, Some(held)) => held.event(),
+            (None, None) => unreachable!("it is the one or the other"),
+        }
+    }
+
+    fn share(&mut self, hold: impl FnOnce(Box<Slot>) -> HeldEvent) -> HeldEvent {
+        if let Some(slot) = self.owned.take() {
+            self.held = Some(hold(slot));
+        }
+        self.held.clone().unwrap_or_else(|| unreachable!("it is the one or the other"))
     }
 }
 

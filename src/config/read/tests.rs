@@ -71,7 +71,8 @@ fn a_full_file() {
     assert_eq!(webhook.keep_headers, ["authorization"]);
     let place = Place { line: 19, column: 52 };
     assert_eq!(webhook.triggers[0].nodes, [Node::Log, Node::File { path: "./e.ndjson".into(), place }]);
-    assert_eq!(webhook.triggers[1], Trigger { id: "count".into(), nodes: vec![Node::Discard] });
+    let counting = Trigger { id: "count".into(), nodes: vec![Node::Discard], ..Trigger::default() };
+    assert_eq!(webhook.triggers[1], counting);
     assert_eq!(config.url(webhook), format!("https://hooks.example.com/in/{ID}"));
     assert_eq!(config.warnings, []);
 }

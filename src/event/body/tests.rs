@@ -34,6 +34,11 @@ fn unjudged(pool: &Pool, body: &[u8]) -> Box<Slot> {
     slot
 }
 
+/// Any body as a value, and its text perhaps.
+fn reads(text: bool) -> Reads {
+    Reads { value_up_to: usize::MAX, text }
+}
+
 fn number(slot: &Slot, key: &str) -> Option<u64> {
     match Event::new(slot, &Source::named("w")).body_value() {
         BodyValue::Value(value) => get(value, key).and_then(|value| value.as_u64()),
@@ -57,10 +62,10 @@ fn a_value_is_built_once_and_leaves_nothing() {
                 "nobody has built it"
             );
             let before = budget.used();
-            slot.build_value(keep_text, &mut parser);
+            slot.build_value(reads(keep_text), &mut parser);
             let charged = budget.used() - before;
             assert_eq!(charged as usize, memory_charge(body.len(), &slot.facts, escapes && keep_text));
-            slot.build_value(keep_text, &mut parser);
+            slot.build_value(reads(keep_text), &mut parser);
             assert_eq!(budget.used() - before, charged, "built twice");
             assert_eq!(number(&slot, "a"), Some(1));
             assert_eq!(number(&slot, "c"), None);
@@ -85,7 +90,7 @@ fn what_the_tape_cannot_hold_is_text_only_and_costs_nothing() {
     for body in [&b"18446744073709551616"[..], b"[1e309]", br#"{"a":"\ud800"}"#] {
         let mut built = slot(&pool, body);
         let before = budget.used();
-        built.build_value(false, &mut parser);
+        built.build_value(reads(false), &mut parser);
         assert!(matches!(Event::new(&built, &Source::named("w")).body_value(), BodyValue::TextOnly));
         assert_eq!((Event::new(&built, &Source::named("w")).body(), budget.used()), (body, before));
         assert!(built.drop_value(&mut parser).is_none());
@@ -107,7 +112,7 @@ fn without_room_in_the_budget_the_event_stays_text() {
     let hostile = format!("[{}1]", "1,".repeat(100_000));
     let mut large = slot(&pool, hostile.as_bytes());
     let before = budget.used();
-    large.build_value(true, &mut parser);
+    large.build_value(reads(true), &mut parser);
     assert!(matches!(Event::new(&large, &Source::named("w")).body_value(), BodyValue::TextOnly));
     assert_eq!((Event::new(&large, &Source::named("w")).body(), budget.used()), (hostile.as_bytes(), before));
     assert!(large.drop_value(&mut parser).is_none());
@@ -120,7 +125,7 @@ fn without_room_in_the_budget_the_event_stays_text() {
     assert!(!small.has_value());
     small.facts = facts;
     // And when there is room again, the worker builds it.
-    small.build_value(true, &mut parser);
+    small.build_value(reads(true), &mut parser);
     assert_eq!(number(&small, "a"), Some(1));
     drop(small.drop_value(&mut parser));
     put(&pool, small);
@@ -139,7 +144,7 @@ fn a_core_judges_and_reads_in_one_pass() {
         assert_eq!(Ok(facts), validate(body));
         assert_eq!((number(&slot, "a"), Event::new(&slot, &Source::named("w")).body()), (Some(7), body));
         // The worker finds it built.
-        slot.build_value(true, &mut Parser::new());
+        slot.build_value(reads(true), &mut Parser::new());
         let charge = slot.drop_value(&mut parser).expect("the core's charge");
         pool.release(charge);
         put(&pool, slot);
@@ -157,7 +162,7 @@ fn a_core_judges_and_reads_in_one_pass() {
 fn an_empty_body_is_an_object_without_a_tape() {
     let (pool, _) = pool(64 << 20);
     let mut slot = slot(&pool, b"");
-    slot.build_value(true, &mut Parser::new());
+    slot.build_value(reads(true), &mut Parser::new());
     assert!(!slot.has_value());
     assert!(
         matches!(Event::new(&slot, &Source::named("w")).body_value(), BodyValue::Value(value) if value.as_object().is_some())
@@ -171,7 +176,7 @@ fn a_handle_that_is_lost_leaves_nothing_charged() {
     let (pool, budget) = pool(64 << 20);
     let mut parser = Parser::new();
     let mut built = slot(&pool, b"[1,2,3]");
-    built.build_value(true, &mut parser);
+    built.build_value(reads(true), &mut parser);
     let mut judged = unjudged(&pool, b"[1]");
     judged.judge_body(&mut parser, |bytes| pool.charge_beside(bytes)).unwrap();
     std::thread::spawn(move || drop((built, judged))).join().unwrap();
@@ -191,7 +196,7 @@ proptest! {
             let escape = if escapes { "\\n" } else { "" };
             let body = format!("{{\"n\":{n},\"text\":\"{text}{escape}\"}}");
             let mut slot = slot(&pool, body.as_bytes());
-            slot.build_value(keep_text, &mut parser);
+            slot.build_value(reads(keep_text), &mut parser);
             prop_assert_eq!(number(&slot, "n"), Some(n));
             if let BodyValue::Value(value) = Event::new(&slot, &Source::named("w")).body_value() {
                 let read = get(value, "text").and_then(|value| value.as_str().map(str::to_owned));

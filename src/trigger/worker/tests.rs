@@ -1,38 +1,70 @@
 //! What a worker does for nodes that read the body, and what is left when one of them fails.
 
+use std::cell::RefCell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use simd_json::prelude::ValueIntoString;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::buffer::{Budget, Pool};
-use crate::event::{BodyValue, Source};
+use crate::config::OnError;
+use crate::event::BodyValue;
 use crate::json::validate;
-use crate::node::{Node, TestNode};
+use crate::metrics::TriggerMetrics;
+use crate::node::{AnyNode, AtOnce, NodeError, TestNode};
 use crate::trigger::Trigger;
 
-fn worker(triggers: Vec<Vec<Node>>) -> Worker {
-    let triggers = triggers
-        .into_iter()
-        .enumerate()
-        .map(|(index, nodes)| Trigger { id: format!("t{index}"), nodes })
-        .collect();
-    let webhook = WebhookTriggers { source: Arc::new(Source::named("w")), triggers };
-    Worker::new(WorkerParts {
+fn worker(triggers: Vec<Vec<AnyNode>>) -> AtWork {
+    worker_of(triggers.into_iter().map(|nodes| (nodes, false, OnError::Stop)).collect(), LOOSE)
+}
+
+/// Bounds that no test reaches by accident.
+const LOOSE: Bounds = Bounds { events_max: 1000, bytes_max: 1 << 30 };
+
+fn worker_of(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds) -> AtWork {
+    let trigger = |(index, (nodes, ordered, on_error)): (usize, (Vec<AnyNode>, bool, OnError))| {
+        let id = format!("t{index}");
+        let kinds = nodes.iter().map(AnyNode::kind).collect();
+        let metrics = Arc::new(TriggerMetrics::new("w", &id, kinds, 1));
+        Trigger { id, nodes, on_error, ordered, metrics }
+    };
+    let triggers = triggers.into_iter().enumerate().map(trigger).collect();
+    let door: Arc<Door> = Arc::default();
+    AtWork::new(WorkerParts {
         index: 0,
         inboxes: Vec::new(),
-        door: Arc::default(),
-        webhooks: vec![webhook],
+        mailbox: Arc::new(Mailbox::new(door.clone())),
+        door,
+        webhooks: vec![WebhookTriggers {
+            source: Arc::new(Source::named("w")),
+            gate: Arc::default(),
+            triggers,
+        }],
+        bounds,
         metrics: Arc::new(Metrics::new(1, 1)),
     })
 }
 
-fn node(reads_body: bool, reads_text: bool, run: impl FnMut(&Event<'_>) + Send + 'static) -> Node {
-    Node::Test(TestNode { reads_body, reads_text, run: Box::new(run) })
+fn node(reads_body: bool, reads_text: bool, mut run: impl FnMut(&Event<'_>) + Send + 'static) -> AnyNode {
+    AnyNode::Test(TestNode {
+        reads: Reads { value_up_to: if reads_body { usize::MAX } else { 0 }, text: reads_text },
+        run: RefCell::new(Box::new(move |event| {
+            run(event);
+            AtOnce::Done(Ok(()))
+        })),
+        wait: Box::new(|_| unreachable!("it never waits")),
+    })
 }
 
-fn slot(pool: &Pool, body: &[u8]) -> Slot {
-    let mut slot = Slot::new();
+/// Runs an event that no node waits for.
+fn run(worker: &mut AtWork, slot: Box<Slot>) -> Box<Slot> {
+    worker.run_event(slot, 0).expect("nobody holds it")
+}
+
+fn slot(pool: &Pool, body: &[u8]) -> Box<Slot> {
+    let mut slot = Box::new(Slot::new());
     let mut buf = pool.take(body.len()).unwrap();
     buf.extend_from_slice(body);
     slot.body = 0..buf.len();
@@ -48,7 +80,7 @@ fn place_of_the_value(event: &Event<'_>) -> usize {
 }
 
 #[test]
-fn a_value_is_built_once_for_all_who_read_it_and_not_for_others() {
+fn a_value_is_built_once_for_all_who_read_it_and_the_text_stays_for_others() {
     static PLACES: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
     let reader = |index: usize| {
         node(true, false, move |event| PLACES[index].store(place_of_the_value(event), Ordering::Relaxed))
@@ -56,14 +88,14 @@ fn a_value_is_built_once_for_all_who_read_it_and_not_for_others() {
     let only_text = || {
         node(false, true, |event| {
             assert_eq!(event.body(), br#"{"a":"x\ny"}"#);
-            assert!(matches!(event.body_value(), BodyValue::TextOnly), "built for a trigger that needs none");
+            assert!(matches!(event.body_value(), BodyValue::Value(_)), "built before the first trigger");
         })
     };
     let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
     let mut slot = slot(&pool, br#"{"a":"x\ny"}"#);
     let mut worker = worker(vec![vec![only_text()], vec![reader(0), reader(1)], vec![reader(2)]]);
-    worker.run_event(&mut slot);
-    assert_eq!(worker.metrics().node_failures.get(), 0);
+    slot = run(&mut worker, slot);
+    assert_eq!(worker.shared.metrics().node_failures.get(), 0);
     let places: Vec<usize> = PLACES.iter().map(|place| place.load(Ordering::Relaxed)).collect();
     assert!(places[0] != 0 && places.iter().all(|place| *place == places[0]), "{places:?}");
     assert!(!slot.has_value());
@@ -80,8 +112,8 @@ fn a_node_that_panics_leaves_nothing_charged() {
     for round in 1..=3 {
         let mut slot = slot(&pool, br#"{"a":"\n"}"#);
         let before = budget.used();
-        worker.run_event(&mut slot);
-        assert_eq!(worker.metrics().node_failures.get(), round, "one of the two");
+        slot = run(&mut worker, slot);
+        assert_eq!(worker.shared.metrics().node_failures.get(), round, "one of the two");
         assert_eq!(budget.used(), before);
         pool.put(slot.buf.take().expect("the buffer is back"));
     }
@@ -99,8 +131,8 @@ fn a_value_of_the_core_goes_home_with_the_handle() {
         place_of_the_value(event);
         assert_eq!(event.body(), br#"{"a":"x"}"#);
     })]]);
-    worker.run_event(&mut slot);
-    assert_eq!(worker.metrics().node_failures.get(), 0);
+    slot = run(&mut worker, slot);
+    assert_eq!(worker.shared.metrics().node_failures.get(), 0);
     let charge = slot.drop_value(&mut core).expect("the worker left it in the handle");
     pool.release(charge);
     pool.put(slot.buf.take().expect("the buffer is back"));
@@ -131,12 +163,201 @@ fn hostile_bodies_stay_within_the_budget() {
         for bytes in [4 << 20, 400_000] {
             let mut slot = slot(&pool, list(element, bytes).as_bytes());
             let before = budget.used();
-            worker.run_event(&mut slot);
+            slot = run(&mut worker, slot);
             assert_eq!(budget.used(), before, "{bytes} bytes of {}", &element[..element.len().min(9)]);
             pool.put(slot.buf.take().expect("the buffer is back"));
         }
     }
-    assert_eq!(worker.metrics().node_failures.get(), 0);
+    assert_eq!(worker.shared.metrics().node_failures.get(), 0);
     let (values, texts) = (seen.0.load(Ordering::Relaxed), seen.1.load(Ordering::Relaxed));
     assert!(values >= 8 && texts >= 4, "{values} were read as values, {texts} as text");
+}
+
+/// Where the waiting nodes of a test wait: who came, in order, and how many may leave.
+#[derive(Clone)]
+struct Hall {
+    came: Arc<Mutex<Vec<u64>>>,
+    exits: Arc<Semaphore>,
+}
+
+impl Hall {
+    fn new() -> Self {
+        Self { came: Arc::default(), exits: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// A node that waits for an exit, and then ends as `end` says.
+    fn node(&self, end: fn(u64) -> Result<(), NodeError>) -> AnyNode {
+        let hall = self.clone();
+        AnyNode::Test(TestNode {
+            reads: Reads::default(),
+            run: RefCell::new(Box::new(|_| AtOnce::MustWait)),
+            wait: Box::new(move |event| {
+                let hall = hall.clone();
+                Box::pin(async move {
+                    let number = number(&event.event());
+                    hall.came.lock().unwrap().push(number);
+                    hall.exits.acquire().await.expect("it stays open").forget();
+                    end(number)
+                })
+            }),
+        })
+    }
+
+    fn came(&self) -> Vec<u64> {
+        self.came.lock().unwrap().clone()
+    }
+}
+
+fn number(event: &Event<'_>) -> u64 {
+    std::str::from_utf8(event.body()).unwrap().parse().unwrap()
+}
+
+/// Lets every task of the worker go as far as it can.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs `test` as a worker's thread would.
+fn at_work(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+#[test]
+fn a_node_that_waits_delays_its_own_trigger_only() {
+    at_work(async {
+        let (pool, hall) = (Pool::new(Arc::new(Budget::new(64 << 20))), Hall::new());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (before, after, other) = (seen.clone(), seen.clone(), seen.clone());
+        let note = |name: char, seen: Arc<Mutex<Vec<(char, u64)>>>| {
+            node(false, true, move |event| seen.lock().unwrap().push((name, number(event))))
+        };
+        let mut worker = worker(vec![
+            vec![note('b', before), hall.node(|_| Ok(())), note('a', after)],
+            vec![note('o', other)],
+        ]);
+        for body in [b"1", b"2", b"3"] {
+            assert!(worker.run_event(slot(&pool, body), 0).is_none(), "the first trigger holds it");
+        }
+        settle().await;
+        // Two may be on their way through this node; the third has not begun.
+        assert_eq!(*seen.lock().unwrap(), [('b', 1), ('o', 1), ('b', 2), ('o', 2), ('o', 3)]);
+        assert_eq!((hall.came(), worker.mailbox.held()), (vec![1, 2], 3));
+        hall.exits.add_permits(1);
+        settle().await;
+        assert_eq!(hall.came(), [1, 2, 3]);
+        hall.exits.add_permits(2);
+        settle().await;
+        assert_eq!(seen.lock().unwrap()[5..], [('a', 1), ('b', 3), ('a', 2), ('a', 3)]);
+        assert!(worker.webhooks[0].lanes.iter().all(|lane| lane.is_idle()));
+        worker.mailbox.take(&mut worker.mail);
+        assert_eq!((worker.mailbox.held(), worker.mail.returned.len()), (0, 3));
+        worker.mail.returned.drain(..).for_each(|(_, mut slot)| pool.put(slot.buf.take().unwrap()));
+    });
+}
+
+#[test]
+fn an_ordered_trigger_runs_one_event_after_the_other() {
+    at_work(async {
+        let (pool, hall) = (Pool::new(Arc::new(Budget::new(64 << 20))), Hall::new());
+        let mut worker = worker_of(vec![(vec![hall.node(|_| Ok(()))], true, OnError::Stop)], LOOSE);
+        for body in [b"1", b"2", b"3"] {
+            worker.run_event(slot(&pool, body), 0);
+        }
+        for done in 1..=3 {
+            settle().await;
+            assert_eq!(hall.came(), (1..=done).collect::<Vec<_>>());
+            hall.exits.add_permits(1);
+        }
+        settle().await;
+        assert!(worker.webhooks[0].lanes[0].is_idle());
+    });
+}
+
+#[test]
+fn what_follows_a_node_that_failed_runs_only_if_the_trigger_says_so() {
+    at_work(async {
+        let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+        for (on_error, fails, expected) in [
+            (OnError::Stop, false, vec![1, 2, 3]),
+            (OnError::Stop, true, vec![1, 3]),
+            (OnError::Continue, false, vec![1, 2, 3]),
+            (OnError::Continue, true, vec![1, 2, 3]),
+        ] {
+            let hall = Hall::new();
+            hall.exits.add_permits(3);
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let after = seen.clone();
+            let end: fn(u64) -> Result<(), NodeError> = match fails {
+                true => |number| match number {
+                    2 => Err(NodeError { node: "test", reason: "two".into() }),
+                    _ => Ok(()),
+                },
+                false => |_| Ok(()),
+            };
+            let nodes = vec![
+                hall.node(end),
+                node(false, true, move |event| after.lock().unwrap().push(number(event))),
+            ];
+            let mut worker = worker_of(vec![(nodes, true, on_error)], LOOSE);
+            for body in [b"1", b"2", b"3"] {
+                worker.run_event(slot(&pool, body), 0);
+            }
+            settle().await;
+            assert_eq!(*seen.lock().unwrap(), expected, "{on_error:?} {fails}");
+            let counts = worker.webhooks[0].lanes[0].trigger().metrics.counts();
+            assert_eq!(
+                (counts.events, counts.nodes[0].runs, counts.nodes[0].failures),
+                (3, 3, u64::from(fails))
+            );
+            assert_eq!(worker.shared.metrics().node_failures.get(), u64::from(fails));
+        }
+    });
+}
+
+#[test]
+fn a_node_that_panics_while_it_waits_fails_for_its_event_only() {
+    at_work(async {
+        let (pool, hall) = (Pool::new(Arc::new(Budget::new(64 << 20))), Hall::new());
+        hall.exits.add_permits(3);
+        let nodes = vec![hall.node(|number| if number == 2 { panic!("a node of a test") } else { Ok(()) })];
+        let mut worker = worker(vec![nodes]);
+        for body in [b"1", b"2", b"3"] {
+            worker.run_event(slot(&pool, body), 0);
+        }
+        settle().await;
+        assert!(worker.webhooks[0].lanes[0].is_idle());
+        let counts = worker.webhooks[0].lanes[0].trigger().metrics.counts();
+        assert_eq!((counts.nodes[0].runs, counts.nodes[0].failures, counts.running), (3, 1, 0));
+    });
+}
+
+/// The gate closes when more wait than may, and opens when half of them are gone.
+#[test]
+fn a_trigger_that_is_behind_closes_the_gate_of_its_webhook() {
+    at_work(async {
+        let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+        for bounds in [Bounds { events_max: 4, ..LOOSE }, Bounds { bytes_max: 4, ..LOOSE }] {
+            let hall = Hall::new();
+            let mut worker = worker_of(vec![(vec![hall.node(|_| Ok(()))], true, OnError::Stop)], bounds);
+            let gate = worker.webhooks[0].gate.clone();
+            for event in 1..=6 {
+                assert!(gate.is_open(), "before {event}: one on its way, the others wait");
+                worker.run_event(slot(&pool, b"1"), 0);
+            }
+            assert!(!gate.is_open());
+            hall.exits.add_permits(2);
+            settle().await;
+            assert!(!gate.is_open(), "three still wait");
+            hall.exits.add_permits(1);
+            settle().await;
+            assert!(gate.is_open(), "two wait");
+            for _ in 0..3 {
+                worker.run_event(slot(&pool, b"1"), 0);
+            }
+            assert!(!gate.is_open());
+        }
+    });
 }

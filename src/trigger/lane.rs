@@ -1,0 +1,225 @@
+//! One trigger on one worker: which of its events run, which wait for their turn, and when it has too many.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+
+use super::Trigger;
+use super::worker::Shared;
+use crate::config::OnError;
+use crate::event::{Event, Gate, HeldEvent};
+use crate::metrics::{NodeBlock, TriggerBlock};
+use crate::node::{AtOnce, EventLine, NodeError};
+
+/// The lane of one trigger. It outlives a reload: what waits in it is run by the trigger as it is when its turn comes.
+pub(super) struct Lane {
+    trigger: RefCell<Rc<Trigger>>,
+    running: Cell<usize>,
+    waiting: RefCell<VecDeque<HeldEvent>>,
+    waiting_bytes: Cell<usize>,
+    gate: Arc<Gate>,
+    holds_gate: Cell<bool>,
+    shared: Rc<Shared>,
+}
+
+/// What became of an event that was offered to a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// The trigger is done with it.
+    Done,
+    /// The lane needs a share, and goes on from there.
+    Needs(Start),
+}
+
+/// Where a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// When it is its turn, at the first node.
+    InTurn,
+    /// Now, at this node; the ones before have run.
+    At(usize),
+}
+
+impl Lane {
+    pub fn new(trigger: Trigger, gate: Arc<Gate>, shared: Rc<Shared>) -> Self {
+        Self {
+            trigger: RefCell::new(Rc::new(trigger)),
+            running: Cell::new(0),
+            waiting: RefCell::default(),
+            waiting_bytes: Cell::new(0),
+            gate,
+            holds_gate: Cell::new(false),
+            shared,
+        }
+    }
+
+    /// The trigger as it is now.
+    pub fn trigger(&self) -> Rc<Trigger> {
+        self.trigger.borrow().clone()
+    }
+
+    /// Whether nothing runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.running.get() == 0 && self.waiting.borrow().is_empty()
+    }
+
+    /// Runs the trigger for an event as far as that can be done at once. With `timed`, nodes are timed.
+    pub fn offer(&self, event: &Event<'_>, line: &mut EventLine, timed: bool) -> Offered {
+        let trigger = self.trigger.borrow();
+        let block = self.block(&trigger);
+        block.events.add(1);
+        if !self.waiting.borrow().is_empty() || self.running.get() >= trigger.in_flight_max() {
+            return Offered::Needs(Start::InTurn);
+        }
+        for (index, node) in trigger.nodes.iter().enumerate() {
+            let counts = &block.nodes[index];
+            let started = timed.then(Instant::now);
+            self.shared.node.set(node.kind());
+            let result = match node.run_at_once(event, line) {
+                AtOnce::MustWait => return Offered::Needs(Start::At(index)),
+                AtOnce::Done(result) => result,
+            };
+            counts.runs.add(1);
+            if let Some(started) = started {
+                time(counts, started);
+            }
+            if let Err(error) = result
+                && self.failed(&trigger, event, index, &error) == OnError::Stop
+            {
+                break;
+            }
+        }
+        Offered::Done
+    }
+
+    /// Takes a share of an event that was offered.
+    pub fn take(self: &Rc<Self>, event: HeldEvent, start: Start) {
+        match start {
+            Start::At(node) => self.begin(event, node),
+            Start::InTurn => {
+                self.waiting_bytes.set(self.waiting_bytes.get() + event.bytes());
+                self.waiting.borrow_mut().push_back(event);
+                self.look_at_the_line();
+            }
+        }
+    }
+
+    /// Counts a node that panicked while an event was offered. The panic hook has printed where.
+    pub fn panicked(&self, event: &Event<'_>) {
+        let trigger = self.trigger();
+        let kind = self.shared.node.get();
+        let index = trigger.nodes.iter().position(|node| node.kind() == kind).unwrap_or(0);
+        self.failed(&trigger, event, index, &NodeError { node: kind, reason: "panicked".into() });
+    }
+
+    fn begin(self: &Rc<Self>, event: HeldEvent, node: usize) {
+        self.running.set(self.running.get() + 1);
+        self.show();
+        tokio::task::spawn_local(self.clone().run(event, node));
+    }
+
+    /// Runs one event from `node` on, then those whose turn it is.
+    async fn run(self: Rc<Self>, mut event: HeldEvent, mut node: usize) {
+        loop {
+            self.run_nodes(&event, node).await;
+            let Some(next) = self.next() else { break };
+            (event, node) = (next, 0);
+        }
+        self.running.set(self.running.get() - 1);
+        self.show();
+    }
+
+    async fn run_nodes(&self, event: &HeldEvent, from: usize) {
+        let trigger = self.trigger();
+        let block = self.block(&trigger);
+        for (index, node) in trigger.nodes.iter().enumerate().skip(from) {
+            let started = Instant::now();
+            let result = AssertUnwindSafe(node.run(event)).catch_unwind().await;
+            let counts = &block.nodes[index];
+            counts.runs.add(1);
+            time(counts, started);
+            let result = result.unwrap_or_else(|_| {
+                // The panic hook has printed where it came from.
+                Err(NodeError { node: node.kind(), reason: "panicked".into() })
+            });
+            if let Err(error) = result
+                && self.failed(&trigger, &event.event(), index, &error) == OnError::Stop
+            {
+                break;
+            }
+        }
+    }
+
+    /// The event whose turn it is, if another may run.
+    fn next(&self) -> Option<HeldEvent> {
+        if self.running.get() > self.trigger.borrow().in_flight_max() {
+            return None;
+        }
+        let next = self.waiting.borrow_mut().pop_front()?;
+        self.waiting_bytes.set(self.waiting_bytes.get() - next.bytes());
+        self.look_at_the_line();
+        Some(next)
+    }
+
+    /// Closes the webhook's gate when too many wait, and opens it when half of them are gone.
+    fn look_at_the_line(&self) {
+        let bounds = self.shared.bounds;
+        let (events, bytes) = (self.waiting.borrow().len(), self.waiting_bytes.get());
+        if !self.holds_gate.get() && (events > bounds.events_max || bytes > bounds.bytes_max) {
+            self.gate.hold_closed();
+            self.holds_gate.set(true);
+            let trigger = self.trigger();
+            tracing::warn!(
+                webhook = trigger.metrics.webhook,
+                trigger = trigger.id,
+                waiting = events,
+                "the trigger is behind; its webhook answers 503 until half of what waits has run"
+            );
+        } else if self.holds_gate.get() && events <= bounds.events_max / 2 && bytes <= bounds.bytes_max / 2 {
+            self.release_gate();
+        }
+        self.show();
+    }
+
+    fn release_gate(&self) {
+        if self.holds_gate.replace(false) {
+            self.gate.release();
+        }
+    }
+
+    fn show(&self) {
+        let trigger = self.trigger.borrow();
+        let block = self.block(&trigger);
+        block.running.set(self.running.get() as u64);
+        block.waiting.set(self.waiting.borrow().len() as u64);
+    }
+
+    fn block<'t>(&self, trigger: &'t Trigger) -> &'t TriggerBlock {
+        &trigger.metrics.workers[self.shared.index]
+    }
+
+    /// Counts and reports a node that failed, and says whether the next ones run.
+    fn failed(&self, trigger: &Trigger, event: &Event<'_>, node: usize, error: &NodeError) -> OnError {
+        self.block(trigger).nodes[node].failures.add(1);
+        if self.shared.count_failure() {
+            tracing::error!(event = %event.id(), webhook = event.webhook(), trigger = trigger.id, "{error}");
+        }
+        trigger.on_error
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.release_gate();
+    }
+}
+
+fn time(counts: &NodeBlock, started: Instant) {
+    counts.timed_runs.add(1);
+    counts.timed_ns.add(started.elapsed().as_nanos() as u64);
+}

@@ -1,0 +1,80 @@
+//! What comes to a worker beside the events of its queues: handles that its runs, or other threads, let go of, events
+//! that another worker passed on, and orders of the server. It wakes the worker as a core does, by its door.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::event::{Home, Slot};
+use crate::queue::Door;
+
+/// The mailbox of one worker.
+pub struct Mailbox {
+    door: Arc<Door>,
+    mail: Mutex<Mail>,
+    /// Events of this worker that somebody holds.
+    held: AtomicUsize,
+}
+
+/// What lies in a mailbox.
+#[derive(Default)]
+pub(super) struct Mail {
+    /// Handles that nobody holds any more, each with the queue it came through.
+    pub returned: Vec<(usize, Box<Slot>)>,
+    /// Whether runs that have not ended are to be cut off.
+    pub end: bool,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.returned.is_empty() && !self.end
+    }
+}
+
+impl Mailbox {
+    /// The mailbox of the worker behind `door`.
+    pub fn new(door: Arc<Door>) -> Self {
+        Self { door, mail: Mutex::default(), held: AtomicUsize::new(0) }
+    }
+
+    /// Tells the worker to cut off what has not ended.
+    pub fn end(&self) {
+        self.lock().end = true;
+        self.door.knock_if_asleep();
+    }
+
+    /// Counts an event that is held from now on; it comes home once.
+    pub(super) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many events are held and have not been taken from the mailbox.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing lies there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Takes out what lies there. `into` is emptied and left in the box, so that neither allocates in the long run.
+    pub(super) fn take(&self, into: &mut Mail) {
+        into.returned.clear();
+        into.end = false;
+        let mut mail = self.lock();
+        std::mem::swap(&mut *mail, into);
+        self.held.fetch_sub(into.returned.len(), Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // Nothing panics while it is locked.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Home for Mailbox {
+    fn come_home(&self, queue: usize, slot: Box<Slot>) {
+        self.lock().returned.push((queue, slot));
+        self.door.knock_if_asleep();
+    }
+}
