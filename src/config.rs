@@ -41,6 +41,8 @@ pub const DEFAULT_PATH: &str = "inrush.toml";
 pub struct Config {
     /// The file it was read from.
     pub path: PathBuf,
+    /// Every file that it was read from: this one, and those that hold secrets.
+    pub files: Vec<PathBuf>,
     /// Addresses, directories, threads.
     pub server: Server,
     /// The limits that were written; the others stay at their defaults.

@@ -17,7 +17,7 @@ mod triggers;
 
 pub use counter::{Counter, Gauge, Histogram};
 pub use status::ByStatus;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 pub use triggers::{NodeBlock, NodeCounts, TriggerBlock, TriggerCounts, TriggerMetrics};
 
@@ -133,6 +133,11 @@ pub struct Metrics {
     pub workers: Vec<WorkerMetrics>,
     /// The byte budget of bodies in flight, all cores together, as it is in force.
     pub budget_bytes: Gauge,
+    /// Times another config was put in force.
+    pub config_reloads: Gauge,
+    /// Times the config had changed and was refused.
+    pub config_refusals: Gauge,
+    triggers: Mutex<Vec<Arc<TriggerMetrics>>>,
 }
 
 impl Metrics {
@@ -142,7 +147,21 @@ impl Metrics {
             cores: std::iter::repeat_with(CoreMetrics::default).take(cores).collect(),
             workers: std::iter::repeat_with(WorkerMetrics::default).take(workers).collect(),
             budget_bytes: Gauge::default(),
+            config_reloads: Gauge::default(),
+            config_refusals: Gauge::default(),
+            triggers: Mutex::default(),
         }
+    }
+
+    /// Replaces the triggers that are installed.
+    pub fn set_triggers(&self, triggers: Vec<Arc<TriggerMetrics>>) {
+        *self.triggers.lock().unwrap_or_else(PoisonError::into_inner) = triggers;
+    }
+
+    /// The numbers of every trigger that is installed.
+    pub fn trigger_counts(&self) -> Vec<TriggerCounts> {
+        let triggers = self.triggers.lock().unwrap_or_else(PoisonError::into_inner);
+        triggers.iter().map(|trigger| trigger.counts()).collect()
     }
 
     /// Bytes of the budget that cores have leased, together.
@@ -155,6 +174,10 @@ impl Metrics {
         prometheus::single(out, "build_info", "The version that runs.", VERSION_LABEL, 1);
         let budget = self.budget_bytes.get();
         prometheus::single(out, "budget_bytes", "Bytes that bodies in flight may use.", "", budget);
+        let reloads = self.config_reloads.get();
+        prometheus::single(out, "config_reloads", "Times another config was put in force.", "", reloads);
+        let refusals = self.config_refusals.get();
+        prometheus::single(out, "config_refusals", "Times a changed config was refused.", "", refusals);
         prometheus::blocks(out, CORES, &self.cores);
         prometheus::blocks(out, WORKERS, &self.workers);
     }

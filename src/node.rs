@@ -67,13 +67,13 @@ pub enum AnyNode {
 
 /// A node of a test: what it says that it reads, and what it does.
 #[cfg(test)]
+#[allow(clippy::type_complexity)]
 pub struct TestNode {
     /// See [`AnyNode::reads`].
     pub reads: Reads,
     /// Runs for each event.
     pub run: RefCell<Box<dyn FnMut(&Event<'_>) -> AtOnce + Send>>,
     /// Runs for each event that `run` could not do at once.
-    #[allow(clippy::type_complexity)]
     pub wait: Box<dyn Fn(HeldEvent) -> std::pin::Pin<Box<dyn Future<Output = Result<(), NodeError>>>> + Send>,
 }
 

@@ -9,6 +9,8 @@
 //! (admin listener, signals) on a tokio runtime of its own.
 
 mod build;
+mod installed;
+mod reload;
 mod socket;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use crate::config::Config;
 use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
 use build::{Ended, Running};
+use reload::Watch;
 
 /// After the time for draining is over, how long connections get to say so to their peers.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,26 +123,39 @@ pub struct Started {
 
 /// Runs the server until SIGTERM or SIGINT, and everything that was accepted until then to its end.
 ///
-/// `started` is called once, when every core accepts.
+/// `started` is called once, when every core accepts. `read` is called on SIGHUP and when a file of the config has
+/// changed: it reads the config anew, or says why that cannot be. What it gives is put in force without closing a
+/// connection, but for what needs a restart; what is wrong with it leaves everything as it was. Both are logged.
 ///
 /// # Errors
 /// When something needed cannot be had, or a thread died.
-pub fn run(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+pub fn run(
+    config: Config,
+    limits: Limits,
+    started: impl FnOnce(&Started),
+    read: impl FnMut() -> Result<Config, String>,
+) -> Result<(), ServeError> {
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| ServeError::io("cannot start the control thread", error))?;
-    control.block_on(serve(config, limits, started))
+    control.block_on(serve(config, limits, started, read))
 }
 
-async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
+async fn serve(
+    mut config: Config,
+    limits: Limits,
+    started: impl FnOnce(&Started),
+    mut read: impl FnMut() -> Result<Config, String>,
+) -> Result<(), ServeError> {
     let driver = build::choose_driver()?;
     let mut signals = Signals::listen()?;
+    let mut hangup = listen_for(SignalKind::hangup())?;
     let _lock = build::lock_data_dir(&config.server.data_dir)?;
     let (admin, admin_listen) = socket::bind_admin(config.server.admin_listen).await?;
     let (ended_in, mut ended) = mpsc::unbounded_channel();
     let limits = Arc::new(limits);
-    let mut running = build::start(config, limits.clone(), driver, ended_in)?;
+    let mut running = build::start(&config, limits.clone(), driver, ended_in)?;
     let readiness = Arc::new(Readiness::default());
     let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
     let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
@@ -150,10 +166,21 @@ async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) 
     if died.is_none() {
         readiness.advance(ReadyState::Ready);
         started(&Started { listen: running.listen, admin_listen, driver: running.driver });
-        tokio::select! {
-            () = signals.first() => {}
-            Some(thread) = ended.recv() => died = Some(running.lose(thread)),
-        }
+        let mut watch = Watch::new(&config);
+        died = loop {
+            tokio::select! {
+                () = signals.first() => break None,
+                Some(thread) = ended.recv() => break Some(running.lose(thread)),
+                _ = hangup.recv() => {}
+                () = watch.changed() => {}
+            }
+            watch.take();
+            tokio::select! {
+                () = signals.first() => break None,
+                Some(thread) = ended.recv() => break Some(running.lose(thread)),
+                () = reload(&mut running, &mut config, &mut read) => watch.follow(&config),
+            }
+        };
     }
     readiness.advance(ReadyState::Draining);
     if died.is_none() && limits.drain_delay_ms > 0 {
@@ -169,6 +196,34 @@ async fn serve(config: &Config, limits: Limits, started: impl FnOnce(&Started)) 
         Some(what) => Err(ServeError::Died { what }),
         None => Ok(()),
     }
+}
+
+/// Reads the config anew and puts it in force, or says why not.
+async fn reload(
+    running: &mut Running,
+    config: &mut Config,
+    read: &mut impl FnMut() -> Result<Config, String>,
+) {
+    let refuse = |running: &Running, error: &str| {
+        let refusals = &running.metrics.config_refusals;
+        refusals.set(refusals.get() + 1);
+        tracing::error!("the configuration stays as it was: {error}");
+    };
+    let new = match read() {
+        Ok(new) => new,
+        Err(error) => return refuse(running, &error),
+    };
+    if let Err(error) = running.reload(&new).await {
+        return refuse(running, &error.to_string());
+    }
+    let reloads = &running.metrics.config_reloads;
+    reloads.set(reloads.get() + 1);
+    tracing::info!(webhooks = new.webhooks.len(), "the configuration was read anew and is in force");
+    for key in reload::wants_restart(config, &new) {
+        tracing::warn!("{key} has changed: that is in force after a restart only");
+    }
+    // What runs is what it was started with, whatever the file says by now.
+    *config = Config { server: config.server.clone(), limits: config.limits.clone(), ..new };
 }
 
 /// Lets the cores finish, then the workers. Returns what died on the way.
@@ -240,17 +295,23 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, ServeError> {
-        let listen = |kind| signal(kind).map_err(|error| ServeError::io("cannot listen for signals", error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen_for(SignalKind::terminate())?,
+            interrupt: listen_for(SignalKind::interrupt())?,
+        })
     }
 
-    /// The next of either.
+    /// The next of those that end the server.
     async fn first(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, ServeError> {
+    signal(kind).map_err(|error| ServeError::io("cannot listen for signals", error))
 }
 
 /// Writes a line for the operator. Stdout belongs to the `log` node.

@@ -39,14 +39,32 @@ pub struct Trigger {
     pub metrics: Arc<TriggerMetrics>,
 }
 
-/// The triggers of one webhook, for one worker.
-pub struct WebhookTriggers {
+/// What changes on a worker: at the start everything, on a reload what differs.
+pub struct Update {
+    /// Webhooks that are new or have changed, by index.
+    pub webhooks: Vec<(u32, WebhookUpdate)>,
+    /// Webhooks for which no core pushes an event any more. What was pushed before still runs.
+    pub removed: Vec<u32>,
+    /// Called when the next event will be run by what this says.
+    pub done: Box<dyn FnOnce() + Send>,
+}
+
+/// What a webhook is from now on.
+pub struct WebhookUpdate {
     /// The webhook, as nodes know it.
     pub source: Arc<Source>,
     /// Closed while a trigger is behind.
     pub gate: Arc<Gate>,
-    /// Independent of each other.
-    pub triggers: Vec<Trigger>,
+    /// Independent of each other. Those that are not named here go, once what they accepted has run.
+    pub triggers: Vec<TriggerUpdate>,
+}
+
+/// What a trigger is from now on.
+pub enum TriggerUpdate {
+    /// What it was; its id.
+    Keep(String),
+    /// This.
+    Set(Trigger),
 }
 
 impl Trigger {
@@ -55,16 +73,14 @@ impl Trigger {
         self.nodes.iter().map(AnyNode::reads).fold(Reads::default(), Reads::and)
     }
 
+    /// Whether a node of it has something that is not written yet.
+    fn holds_back(&self) -> bool {
+        self.nodes.iter().any(|node| node.flush_due().is_some())
+    }
+
     /// How many events may be on their way through its nodes at once.
     fn in_flight_max(&self) -> usize {
         let least = self.nodes.iter().filter_map(AnyNode::in_flight_max).min();
         if self.ordered { 1 } else { least.unwrap_or(1) }
-    }
-}
-
-impl WebhookTriggers {
-    /// What is read of the body for any of them.
-    pub fn reads(&self) -> Reads {
-        self.triggers.iter().map(Trigger::reads).fold(Reads::default(), Reads::and)
     }
 }

@@ -20,9 +20,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     // The allocator asks for huge pages, which keep a page's worth resident for a few bytes: 6 KB for each idle
     // connection instead of 4. Where the kernel refuses, that is what it costs.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    server::run(&config, limits.clone(), |started| {
-        say(format_args!("{}", greeting(&config, &limits, started)));
-    })?;
+    let first = config.clone();
+    let started = |started: &Started| say(format_args!("{}", greeting(&first, &limits, started)));
+    let read = || options.load().map(|(config, _)| config).map_err(|failure| failure.message);
+    server::run(config, limits.clone(), started, read)?;
     Ok(())
 }
 

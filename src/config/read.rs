@@ -62,6 +62,7 @@ pub(super) fn read(
     if source.problems.is_empty() {
         Ok(Config {
             path: path.to_owned(),
+            files: std::iter::once(path.to_owned()).chain(source.files).collect(),
             server,
             limits,
             webhooks,
@@ -218,7 +219,12 @@ fn read_secrets(
     }
     if let Some(written) = section.string(source, "secret_file", "\"/run/secrets/shop\"") {
         let place = written.place;
-        secrets.push((place, accept(source, written, |text| secret_from(&path_of(text, around)?))));
+        let path = accept(source, written, |text| path_of(text, around));
+        let secret = path.and_then(|path| {
+            source.files.push(path.clone());
+            accept(source, Written { value: path, place }, |path| secret_from(path))
+        });
+        secrets.push((place, secret));
     }
     if let Some((place, _)) = secrets.get(2) {
         let message =

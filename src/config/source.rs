@@ -37,14 +37,22 @@ impl Place {
     }
 }
 
-/// A value and where it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A value and where it was written. Two are equal if their values are: a line more above changes nothing.
+#[derive(Debug, Clone, Copy)]
 pub struct Written<T> {
     /// The value.
     pub value: T,
     /// Its place.
     pub place: Place,
 }
+
+impl<T: PartialEq> PartialEq for Written<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Written<T> {}
 
 /// One thing that is wrong (or, as a warning, odd): what it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,11 +134,13 @@ pub(super) struct Source<'t> {
     pub(super) warnings: Vec<Problem>,
     /// Whether a secret's value stands in the file itself.
     pub(super) holds_secrets: bool,
+    /// Other files that were read.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl<'t> Source<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, problems: Vec::new(), warnings: Vec::new(), holds_secrets: false }
+        Self { text, problems: Vec::new(), warnings: Vec::new(), holds_secrets: false, files: Vec::new() }
     }
 
     pub(super) fn place(&self, span: &Range<usize>) -> Place {

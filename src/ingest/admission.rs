@@ -56,10 +56,10 @@ pub fn admit(webhooks: &Webhooks, head: &Head, bytes: &[u8]) -> Result<Admitted,
             body_bytes_max: 0,
         });
     }
-    let Some((index, id_end)) = webhooks.find(head.path.of(bytes)) else {
+    let found = webhooks.find(head.path.of(bytes));
+    let Some((index, id_end, webhook)) = found else {
         return refuse(&reject::UNKNOWN_WEBHOOK, None);
     };
-    let webhook = webhooks.get(index);
     let cors_origin = match webhook.origins.check(head, bytes) {
         Browser::No => None,
         Browser::Allowed(origin) => origin,

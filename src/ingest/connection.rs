@@ -11,7 +11,7 @@ mod body;
 mod waiting;
 
 use super::admission::{Admitted, Asks, admit};
-use super::core_thread::Core;
+use super::core_thread::{Core, NotPushed};
 use super::deadlines::{Phase, Watch};
 use super::transport::Transport;
 use super::verdict::{judge, judge_for_readers};
@@ -169,7 +169,8 @@ impl<'c, T: Transport> Connection<'c, T> {
                 }
             }
             self.reader.reset();
-            match admit(&self.core.webhooks, &slot.head, bytes) {
+            let admitted = admit(&self.core.webhooks(), &slot.head, bytes);
+            match admitted {
                 Ok(admitted) => match self.serve_admitted(admitted) {
                     Some(next) => return next,
                     None => continue,
@@ -239,7 +240,8 @@ impl<'c, T: Transport> Connection<'c, T> {
     /// Judges the body of a whole request and hands the event over, or refuses it.
     fn judge_and_push(&mut self, mut slot: Box<Slot>, admitted: Admitted) -> Option<Next> {
         let started = self.core.is_sampled().then(clock_ns);
-        let verdict = match self.core.webhooks.get(admitted.webhook).reads_body {
+        let is_read = self.core.webhooks().get(admitted.webhook).is_some_and(|webhook| webhook.reads_body);
+        let verdict = match is_read {
             true => judge_for_readers(&mut slot, &mut self.core.take_parser(), &self.core.pool),
             false => judge(slot.received_body()),
         };
@@ -271,8 +273,18 @@ impl<'c, T: Transport> Connection<'c, T> {
                 self.answer_accepted(id, &owed);
                 None
             }
-            Err(slot) => Some(Next::Room(slot, owed)),
+            Err(NotPushed::Full(slot)) => Some(Next::Room(slot, owed)),
+            Err(NotPushed::Removed(slot)) => {
+                self.answer_removed(slot, &owed);
+                None
+            }
         }
+    }
+
+    /// Answers a request whose webhook was removed while it was received.
+    fn answer_removed(&mut self, slot: Box<Slot>, owed: &Owed) {
+        self.answer_problem(&(&reject::UNKNOWN_WEBHOOK).into(), owed, false);
+        self.core.put_slot(slot);
     }
 }
 

@@ -2,12 +2,12 @@
 
 mod background;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +17,7 @@ use super::deadlines::{Cause, Phase, TICK, Watch};
 use super::verdict::Verdict;
 use super::{Webhooks, accept};
 use crate::buffer::{Budget, Buf, OverBudget, Pool};
-use crate::event::{EventIds, Slot};
+use crate::event::{EventId, EventIds, Slot};
 use crate::io::{self, BellRope, Driver, Interrupt, Listener, Yielded};
 use crate::json::Parser;
 use crate::limits::Limits;
@@ -39,12 +39,30 @@ const LATE_KNOCK: Duration = Duration::from_millis(1);
 pub struct CoreControl {
     draining: AtomicBool,
     ending: AtomicBool,
+    installed: Mutex<Option<Install>>,
+}
+
+/// A table of webhooks for a core, and what it calls once no event is pushed by the old one any more.
+struct Install {
+    webhooks: Arc<Webhooks>,
+    done: Box<dyn FnOnce() + Send>,
 }
 
 impl CoreControl {
     /// Asks the core to finish what it has and stop. Ring its bell afterwards.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Gives the core another table of webhooks. It calls `done` when it is in force; a core that has ended drops it.
+    /// Ring its bell afterwards.
+    pub fn install(&self, webhooks: Arc<Webhooks>, done: impl FnOnce() + Send + 'static) {
+        let done = Box::new(done);
+        *self.installed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Install { webhooks, done });
+    }
+
+    fn take_install(&self) -> Option<Install> {
+        self.installed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Asks the core to end what is still unfinished. Ring its bell afterwards.
@@ -83,10 +101,18 @@ pub struct CoreParts {
     pub seed: u64,
 }
 
+/// Why an event is not on its way to a worker.
+pub(super) enum NotPushed {
+    /// The queue has no room.
+    Full(Box<Slot>),
+    /// Its webhook was removed while it was received.
+    Removed(Box<Slot>),
+}
+
 /// What the tasks of one core share. Not shared with any other thread.
 pub(super) struct Core {
     pub limits: Arc<Limits>,
-    pub webhooks: Arc<Webhooks>,
+    webhooks: RefCell<Arc<Webhooks>>,
     pub pool: Pool,
     parser: RefCell<Parser>,
     pub yielded: Rc<Yielded>,
@@ -189,7 +215,7 @@ impl Core {
             control: parts.control,
             metrics: parts.metrics,
             limits: parts.limits,
-            webhooks: parts.webhooks,
+            webhooks: RefCell::new(parts.webhooks),
         };
         core.read_clock();
         (core, parts.listener, parts.rope)
@@ -371,19 +397,35 @@ impl Core {
 
     // ---- the event queue ----
 
-    /// Gives the event its id and hands it to its worker, or gives it back when the queue is full.
+    /// The installed webhooks.
     #[inline]
-    pub fn push(&self, mut slot: Box<Slot>) -> Result<crate::event::EventId, Box<Slot>> {
-        let worker = self.webhooks.get(slot.webhook).worker;
+    pub fn webhooks(&self) -> Ref<'_, Arc<Webhooks>> {
+        self.webhooks.borrow()
+    }
+
+    /// Puts another table of webhooks in force, if there is one. Events are pushed by this one from now on.
+    fn install(&self) {
+        if let Some(Install { webhooks, done }) = self.control.take_install() {
+            self.webhooks.replace(webhooks);
+            done();
+        }
+    }
+
+    /// Gives the event its id and hands it to its worker, or gives it back.
+    #[inline]
+    pub fn push(&self, mut slot: Box<Slot>) -> Result<EventId, NotPushed> {
+        let Some(worker) = self.webhooks().get(slot.webhook).map(|webhook| webhook.worker) else {
+            return Err(NotPushed::Removed(slot));
+        };
         let mut outboxes = self.outboxes.borrow_mut();
         let outbox = &mut outboxes[worker];
         if outbox.is_full() {
-            return Err(slot);
+            return Err(NotPushed::Full(slot));
         }
         slot.received_at_ms = self.unix_ms();
         let id = self.ids.borrow_mut().next(slot.received_at_ms);
         slot.id = id;
-        outbox.push(slot)?;
+        outbox.push(slot).map_err(NotPushed::Full)?;
         drop(outboxes);
         self.metrics().events.add(1);
         self.want_turn();

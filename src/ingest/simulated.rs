@@ -122,7 +122,9 @@ impl Simulation {
             driver: Driver::Epoll,
             listener: std::net::TcpListener::bind("127.0.0.1:0")?,
             limits: Arc::new(Limits::default()),
-            webhooks: Arc::new(Webhooks::new(webhooks(body_bytes_max)?)),
+            webhooks: Arc::new(Webhooks::new(
+                webhooks(body_bytes_max)?.into_iter().map(|it| Some(Arc::new(it))).collect(),
+            )),
             budget,
             outboxes: vec![outbox],
             handles_max,

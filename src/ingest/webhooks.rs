@@ -29,8 +29,11 @@ pub struct Webhook {
 }
 
 /// Every installed webhook, by id.
+///
+/// A reload replaces the table, and requests that are on their way keep the index they were admitted with: so an
+/// index stands for the same webhook for as long as the process lives, and the place of a removed one stays empty.
 pub struct Webhooks {
-    all: Vec<Webhook>,
+    all: Vec<Option<Arc<Webhook>>>,
     by_id: HashMap<u128, u32, BuildHasherDefault<IdHasher>>,
 }
 
@@ -58,18 +61,18 @@ impl Hasher for IdHasher {
 
 impl Webhooks {
     /// The table of `all`; an event names its webhook by the index in it.
-    pub fn new(all: Vec<Webhook>) -> Self {
-        let by_id =
-            all.iter().enumerate().map(|(index, webhook)| (webhook.id.as_u128(), index as u32)).collect();
+    pub fn new(all: Vec<Option<Arc<Webhook>>>) -> Self {
+        let installed = all.iter().zip(0..).filter_map(|(webhook, index)| Some((webhook.as_ref()?, index)));
+        let by_id = installed.map(|(webhook, index)| (webhook.id.as_u128(), index)).collect();
         Self { all, by_id }
     }
 
-    /// The webhook that `path` starts with, and the length of `/` and its id.
+    /// The webhook that `path` starts with: its index, the length of `/` and its id, itself.
     ///
     /// Only the canonical form of an id names a webhook, in either case of its digits: an id that could be written in
     /// two ways is an id that a proxy in front could read otherwise.
     #[inline]
-    pub fn find(&self, path: &[u8]) -> Option<(u32, usize)> {
+    pub fn find(&self, path: &[u8]) -> Option<(u32, usize, &Webhook)> {
         const ID_BYTES: usize = 36;
         let (b'/', rest) = path.split_first()? else { return None };
         if rest.len() < ID_BYTES || !matches!(rest.get(ID_BYTES), None | Some(b'/')) {
@@ -77,13 +80,14 @@ impl Webhooks {
         }
         // Of the forms that `uuid` reads, only the hyphenated one has 36 characters.
         let id = Uuid::try_parse_ascii(&rest[..ID_BYTES]).ok()?;
-        self.by_id.get(&id.as_u128()).map(|&index| (index, 1 + ID_BYTES))
+        let index = *self.by_id.get(&id.as_u128())?;
+        Some((index, 1 + ID_BYTES, self.get(index)?))
     }
 
-    /// The webhook with this index.
+    /// The webhook with this index, unless it was removed.
     #[inline]
-    pub fn get(&self, index: u32) -> &Webhook {
-        &self.all[index as usize]
+    pub fn get(&self, index: u32) -> Option<&Webhook> {
+        self.all.get(index as usize)?.as_deref()
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn only_the_canonical_id_at_the_start_of_the_path_names_a_webhook() {
         let id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10";
-        let webhooks = Webhooks::new(vec![Webhook {
+        let webhook = Webhook {
             id: Uuid::parse_str(id).unwrap(),
             secrets: Secrets::new([]),
             origins: AllowedOrigins::new(&[]).unwrap(),
@@ -102,7 +106,9 @@ mod tests {
             reads_body: false,
             worker: 0,
             gate: Arc::default(),
-        }]);
+        };
+        let webhooks = Webhooks::new(vec![None, Some(Arc::new(webhook))]);
+        assert!(webhooks.get(0).is_none() && webhooks.get(1).is_some() && webhooks.get(2).is_none());
         let rows = [
             (format!("/{id}"), true),
             (format!("/{id}/"), true),
@@ -119,7 +125,8 @@ mod tests {
             (String::new(), false),
         ];
         for (path, found) in rows {
-            assert_eq!(webhooks.find(path.as_bytes()), found.then_some((0, 37)), "{path}");
+            let place = webhooks.find(path.as_bytes()).map(|(index, length, _)| (index, length));
+            assert_eq!(place, found.then_some((1, 37)), "{path}");
         }
     }
 }

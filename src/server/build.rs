@@ -12,19 +12,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::sync::mpsc;
 
+use super::installed::Installed;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
-use crate::config::{self, Config};
-use crate::event::{Gate, Source};
-use crate::http::cors::AllowedOrigins;
-use crate::ingest::{self, CoreControl, CoreParts, Webhook, Webhooks};
+use crate::config::Config;
+use crate::ingest::{self, CoreControl, CoreParts};
 use crate::io::{self, Driver};
 use crate::limits::{Limits, allowed_cpus};
-use crate::metrics::{Metrics, TriggerMetrics};
-use crate::node::{AnyNode, Files};
+use crate::metrics::Metrics;
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
-use crate::trigger::{Bounds, Mailbox, Trigger, WebhookTriggers, Worker, WorkerParts};
-use crate::verify::Secrets;
+use crate::trigger::{Bounds, Mailbox, Update, Worker, WorkerParts};
 
 /// So many triggers may be behind, each with as much as may wait for it, before handles run short and cores have to wait.
 const TRIGGERS_BEHIND: usize = 16;
@@ -43,6 +40,7 @@ pub(super) struct Running {
     pub listen: SocketAddr,
     pub driver: Driver,
     pub metrics: Arc<Metrics>,
+    installed: Installed,
     cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
     mailboxes: Vec<Arc<Mailbox>>,
     cores_left: usize,
@@ -88,6 +86,39 @@ impl Running {
         died.then_some(said)
     }
 
+    /// Puts another config in force, for the events that come from now on. Returns when it is.
+    ///
+    /// Workers learn of what is new before cores admit it, and of what is gone after cores have stopped to: so every
+    /// event finds its triggers, and runs by one version of them.
+    ///
+    /// # Errors
+    /// When something of it cannot be set up; nothing has changed then.
+    pub async fn reload(&mut self, config: &Config) -> Result<(), ServeError> {
+        let change = self.installed.prepare(config)?;
+        let acknowledged = Acknowledged::default();
+        for (mailbox, webhooks) in self.mailboxes.iter().zip(change.updates) {
+            mailbox.update(Update { webhooks, removed: Vec::new(), done: acknowledged.one() });
+        }
+        acknowledged.by_all().await;
+        let acknowledged = Acknowledged::default();
+        for (control, bell) in &self.cores {
+            control.install(change.webhooks.clone(), acknowledged.one());
+            bell.ring();
+        }
+        acknowledged.by_all().await;
+        if !change.removed.is_empty() {
+            let acknowledged = Acknowledged::default();
+            for mailbox in &self.mailboxes {
+                let removed = change.removed.clone();
+                mailbox.update(Update { webhooks: Vec::new(), removed, done: acknowledged.one() });
+            }
+            acknowledged.by_all().await;
+        }
+        self.installed.commit(change.entries);
+        self.metrics.set_triggers(self.installed.counts());
+        Ok(())
+    }
+
     /// Asks every core to finish.
     pub fn drain(&self) {
         for (control, bell) in &self.cores {
@@ -111,6 +142,33 @@ impl Running {
 
     pub fn threads_left(&self) -> usize {
         self.cores_left + self.workers_left
+    }
+}
+
+/// Waits until every thread that was told something has done it, or is gone.
+struct Acknowledged {
+    sender: mpsc::Sender<()>,
+    receiver: mpsc::Receiver<()>,
+}
+
+impl Default for Acknowledged {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        Self { sender, receiver }
+    }
+}
+
+impl Acknowledged {
+    /// What one of them calls, or drops.
+    fn one(&self) -> Box<dyn FnOnce() + Send> {
+        let sender = self.sender.clone();
+        Box::new(move || drop(sender))
+    }
+
+    async fn by_all(mut self) {
+        drop(self.sender);
+        // Nobody sends anything: this ends when the last sender is gone.
+        let _ = self.receiver.recv().await;
     }
 }
 
@@ -143,13 +201,8 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let files = Files::default();
-    let counts = trigger_metrics(config, limits.workers);
-    let gates: Vec<Arc<Gate>> = config.webhooks.iter().map(|_| Arc::default()).collect();
-    let triggers: Vec<_> = (0..limits.workers)
-        .map(|_| webhook_triggers(config, &counts, &gates, &files))
-        .collect::<Result<_, _>>()?;
-    let webhooks = Arc::new(Webhooks::new(webhooks(config, &limits, &triggers[0])?));
+    let mut installed = Installed::new(limits.clone());
+    let change = installed.prepare(config)?;
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
     let budget = Arc::new(Budget::new(limits.budget_bytes));
@@ -168,15 +221,22 @@ pub(super) fn start(
         bytes_max: (limits.budget_bytes / TRIGGER_BUDGET_SHARE) as usize,
     };
     let mailboxes: Vec<_> = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
-    for (index, ((inboxes, door), webhooks)) in inboxes.into_iter().zip(doors).zip(triggers).enumerate() {
+    for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
         let (mailbox, metrics) = (mailboxes[index].clone(), metrics.clone());
-        let worker = Worker::new(WorkerParts { index, inboxes, door, mailbox, webhooks, bounds, metrics });
+        let worker = Worker::new(WorkerParts { index, inboxes, door, mailbox, bounds, metrics });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
             let end = caught(|| worker.run().map(say_cut_off));
             let _ = ended.send(Ended::Worker(index, end));
         })?;
     }
+
+    // Before a core accepts anything: a worker looks into its mailbox before its queues.
+    for (mailbox, webhooks) in mailboxes.iter().zip(change.updates) {
+        mailbox.update(Update { webhooks, removed: Vec::new(), done: Box::new(|| {}) });
+    }
+    installed.commit(change.entries);
+    metrics.set_triggers(installed.counts());
 
     let cpus = allowed_cpus().unwrap_or_default();
     let mut cores = Vec::new();
@@ -190,7 +250,7 @@ pub(super) fn start(
             driver,
             listener,
             limits: limits.clone(),
-            webhooks: webhooks.clone(),
+            webhooks: change.webhooks.clone(),
             budget: budget.clone(),
             outboxes,
             handles_max,
@@ -214,7 +274,7 @@ pub(super) fn start(
         })?;
     }
     let (cores_left, workers_left) = (limits.cores, limits.workers);
-    Ok(Running { listen, driver, metrics, cores, mailboxes, cores_left, workers_left })
+    Ok(Running { listen, driver, metrics, installed, cores, mailboxes, cores_left, workers_left })
 }
 
 /// One queue each way between every core and every worker.
@@ -238,73 +298,6 @@ fn connect(
         outboxes.push(of_core);
     }
     (outboxes, inboxes, doors)
-}
-
-fn webhooks(
-    config: &Config,
-    limits: &Limits,
-    triggers: &[WebhookTriggers],
-) -> Result<Vec<Webhook>, ServeError> {
-    let webhook =
-        |(index, webhook): (usize, &config::Webhook)| {
-            let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| {
-                ServeError::Node { webhook: webhook.name.clone(), trigger: String::new(), reason }
-            })?;
-            Ok(Webhook {
-                id: webhook.id,
-                secrets: Secrets::new(webhook.secrets.iter().map(|secret| secret.expose().as_bytes())),
-                origins,
-                body_bytes_max: limits.body_bytes_max_of(webhook),
-                reads_body: triggers[index].reads().value(),
-                gate: triggers[index].gate.clone(),
-                worker: index % limits.workers,
-            })
-        };
-    config.webhooks.iter().enumerate().map(webhook).collect()
-}
-
-/// What is counted of each trigger, by webhook.
-fn trigger_metrics(config: &Config, workers: usize) -> Vec<Vec<Arc<TriggerMetrics>>> {
-    let of_trigger = |webhook: &config::Webhook, trigger: &config::Trigger| {
-        let nodes = trigger.nodes.iter().map(config::Node::kind).collect();
-        Arc::new(TriggerMetrics::new(&webhook.name, &trigger.id, nodes, workers))
-    };
-    let of_webhook = |webhook: &config::Webhook| {
-        webhook.triggers.iter().map(|trigger| of_trigger(webhook, trigger)).collect()
-    };
-    config.webhooks.iter().map(of_webhook).collect()
-}
-
-/// The triggers of every webhook, for one worker. Files are shared between workers.
-fn webhook_triggers(
-    config: &Config,
-    counts: &[Vec<Arc<TriggerMetrics>>],
-    gates: &[Arc<Gate>],
-    files: &Files,
-) -> Result<Vec<WebhookTriggers>, ServeError> {
-    let open = |webhook: &config::Webhook, trigger: &config::Trigger, counts: &Arc<TriggerMetrics>| {
-        let nodes = trigger.nodes.iter().map(|node| AnyNode::open(node, files)).collect::<Result<_, _>>();
-        let nodes = nodes.map_err(|error| ServeError::Node {
-            webhook: webhook.name.clone(),
-            trigger: trigger.id.clone(),
-            reason: error.to_string(),
-        })?;
-        Ok(Trigger {
-            id: trigger.id.clone(),
-            nodes,
-            on_error: trigger.on_error,
-            ordered: trigger.ordered,
-            metrics: counts.clone(),
-        })
-    };
-    let webhook = |(index, webhook): (usize, &config::Webhook)| {
-        let triggers = webhook.triggers.iter().zip(&counts[index]);
-        let triggers =
-            triggers.map(|(trigger, counts)| open(webhook, trigger, counts)).collect::<Result<_, _>>()?;
-        let source = Arc::new(Source::new(&webhook.name, &webhook.keep_headers));
-        Ok(WebhookTriggers { source, gate: gates[index].clone(), triggers })
-    };
-    config.webhooks.iter().enumerate().map(webhook).collect()
 }
 
 fn say_cut_off(events: usize) {

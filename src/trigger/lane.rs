@@ -19,6 +19,8 @@ use crate::node::{AtOnce, EventLine, NodeError};
 /// The lane of one trigger. It outlives a reload: what waits in it is run by the trigger as it is when its turn comes.
 pub(super) struct Lane {
     trigger: RefCell<Rc<Trigger>>,
+    /// What it was before, as long as an event is on its way through it or it holds something back.
+    former: RefCell<Vec<Rc<Trigger>>>,
     running: Cell<usize>,
     waiting: RefCell<VecDeque<HeldEvent>>,
     waiting_bytes: Cell<usize>,
@@ -49,6 +51,7 @@ impl Lane {
     pub fn new(trigger: Trigger, gate: Arc<Gate>, shared: Rc<Shared>) -> Self {
         Self {
             trigger: RefCell::new(Rc::new(trigger)),
+            former: RefCell::default(),
             running: Cell::new(0),
             waiting: RefCell::default(),
             waiting_bytes: Cell::new(0),
@@ -61,6 +64,28 @@ impl Lane {
     /// The trigger as it is now.
     pub fn trigger(&self) -> Rc<Trigger> {
         self.trigger.borrow().clone()
+    }
+
+    /// Replaces the trigger. What is on its way ends with the old one, what waits begins with the new.
+    pub fn replace(self: &Rc<Self>, trigger: Trigger) {
+        let former = self.trigger.replace(Rc::new(trigger));
+        self.former.borrow_mut().push(former);
+        while self.running.get() < self.trigger.borrow().in_flight_max()
+            && let Some(event) = self.next()
+        {
+            self.begin(event, 0);
+        }
+        self.show();
+    }
+
+    /// The trigger as it is now and as it was, where something may still be held back. Former ones that are done go.
+    pub fn for_each_trigger(&self, mut visit: impl FnMut(&Trigger)) {
+        visit(&self.trigger.borrow());
+        let mut former = self.former.borrow_mut();
+        if !former.is_empty() {
+            former.iter().for_each(|trigger| visit(trigger));
+            former.retain(|trigger| Rc::strong_count(trigger) > 1 || trigger.holds_back());
+        }
     }
 
     /// Whether nothing runs or waits.
@@ -95,6 +120,13 @@ impl Lane {
             }
         }
         Offered::Done
+    }
+
+    /// Whether a node has something that is not written yet.
+    pub fn holds_back(&self) -> bool {
+        let mut any = false;
+        self.for_each_trigger(|trigger| any |= trigger.holds_back());
+        any
     }
 
     /// Takes a share of an event that was offered.
@@ -157,6 +189,7 @@ impl Lane {
 
     /// The event whose turn it is, if another may run.
     fn next(&self) -> Option<HeldEvent> {
+        // A reload may have lowered what may run.
         if self.running.get() > self.trigger.borrow().in_flight_max() {
             return None;
         }

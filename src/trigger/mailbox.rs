@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Update;
 use crate::event::{Home, Slot};
 use crate::queue::Door;
 
@@ -20,13 +21,15 @@ pub struct Mailbox {
 pub(super) struct Mail {
     /// Handles that nobody holds any more, each with the queue it came through.
     pub returned: Vec<(usize, Box<Slot>)>,
+    /// Orders of the server, in order.
+    pub updates: Vec<Update>,
     /// Whether runs that have not ended are to be cut off.
     pub end: bool,
 }
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        self.returned.is_empty() && !self.end
+        self.returned.is_empty() && self.updates.is_empty() && !self.end
     }
 }
 
@@ -34,6 +37,12 @@ impl Mailbox {
     /// The mailbox of the worker behind `door`.
     pub fn new(door: Arc<Door>) -> Self {
         Self { door, mail: Mutex::default(), held: AtomicUsize::new(0) }
+    }
+
+    /// Tells the worker what is installed from now on.
+    pub fn update(&self, update: Update) {
+        self.lock().updates.push(update);
+        self.door.knock_if_asleep();
     }
 
     /// Tells the worker to cut off what has not ended.
@@ -60,6 +69,7 @@ impl Mailbox {
     /// Takes out what lies there. `into` is emptied and left in the box, so that neither allocates in the long run.
     pub(super) fn take(&self, into: &mut Mail) {
         into.returned.clear();
+        into.updates.clear();
         into.end = false;
         let mut mail = self.lock();
         std::mem::swap(&mut *mail, into);

@@ -1,19 +1,21 @@
 //! A trigger worker: a thread with its own tokio runtime that takes events from its queues and runs their triggers.
 
+mod webhooks;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::WebhookTriggers;
-use super::lane::{Lane, Offered};
+use super::lane::Offered;
 use super::mailbox::{Mail, Mailbox};
-use crate::event::{Event, Gate, HeldEvent, Reads, Slot, Source};
+use crate::event::{Event, HeldEvent, Slot, Source};
 use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
-use crate::node::EventLine;
+use crate::node::{AnyNode, EventLine};
 use crate::queue::{Door, Inbox};
+use webhooks::Webhooks;
 
 /// Events taken before the worker lets its other tasks run.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -30,8 +32,6 @@ pub struct WorkerParts {
     pub door: Arc<Door>,
     /// What comes beside the queues, behind the same door.
     pub mailbox: Arc<Mailbox>,
-    /// The triggers of every webhook, by the webhook's index.
-    pub webhooks: Vec<WebhookTriggers>,
     /// What may wait for a trigger.
     pub bounds: Bounds,
     /// Everybody's counters.
@@ -79,20 +79,12 @@ impl Shared {
     }
 }
 
-/// One webhook on this worker.
-struct Webhook {
-    source: Arc<Source>,
-    reads: Reads,
-    gate: Arc<Gate>,
-    lanes: Vec<Rc<Lane>>,
-}
-
 /// A worker at work. It stays on its thread: what it shares with its tasks is not for others.
 struct AtWork {
     inboxes: Vec<Inbox>,
     door: Arc<Door>,
     mailbox: Arc<Mailbox>,
-    webhooks: Vec<Webhook>,
+    webhooks: Webhooks,
     line: EventLine,
     parser: Parser,
     mail: Mail,
@@ -131,21 +123,11 @@ impl AtWork {
             metrics: parts.metrics,
             last_failure_logged: Cell::new(None),
         });
-        let webhook = |webhook: WebhookTriggers| Webhook {
-            reads: webhook.reads(),
-            lanes: webhook
-                .triggers
-                .into_iter()
-                .map(|trigger| Rc::new(Lane::new(trigger, webhook.gate.clone(), shared.clone())))
-                .collect(),
-            gate: webhook.gate,
-            source: webhook.source,
-        };
         Self {
             inboxes: parts.inboxes,
             door: parts.door,
             mailbox: parts.mailbox,
-            webhooks: parts.webhooks.into_iter().map(webhook).collect(),
+            webhooks: Webhooks::default(),
             line: EventLine::default(),
             parser: Parser::new(),
             mail: Mail::default(),
@@ -165,6 +147,8 @@ impl AtWork {
             if taken == BATCH_EVENTS_MAX {
                 tokio::task::yield_now().await;
             } else if taken + returned == 0 {
+                self.webhooks.queues_are_empty();
+                self.webhooks.drop_retired();
                 if self.is_done() {
                     break;
                 }
@@ -220,7 +204,10 @@ impl AtWork {
     ///
     /// A node that fails or panics stops neither the other triggers nor the worker.
     fn run_event(&mut self, mut slot: Box<Slot>, queue: usize) -> Option<Box<Slot>> {
-        let webhook = &self.webhooks[slot.webhook as usize];
+        let Some(webhook) = self.webhooks.get(slot.webhook) else {
+            tracing::error!(event = %slot.id, "an event of no webhook: a bug in inrush");
+            return Some(slot);
+        };
         self.line.reset();
         let built = catch_unwind(AssertUnwindSafe(|| slot.build_value(webhook.reads, &mut self.parser)));
         if built.is_err() {
@@ -261,6 +248,9 @@ impl AtWork {
     fn take_mail(&mut self) -> usize {
         self.mailbox.take(&mut self.mail);
         let count = self.mail.returned.len();
+        for update in self.mail.updates.drain(..) {
+            self.webhooks.apply(update, &self.shared);
+        }
         for (queue, mut slot) in self.mail.returned.drain(..) {
             slot.drop_built_value(&mut self.parser);
             self.inboxes[queue].send_home(slot);
@@ -276,34 +266,35 @@ impl AtWork {
         let mut now = None;
         let mut discarded = 0;
         let metrics = self.shared.metrics();
-        for lane in self.webhooks.iter().flat_map(|webhook| &webhook.lanes) {
-            let trigger = lane.trigger();
-            for node in &trigger.nodes {
-                discarded += node.take_discarded();
-                #[cfg(inrush_bench)]
-                {
-                    let (found, missed) = node.take_reads();
-                    metrics.fields_found.add(found);
-                    metrics.fields_missed.add(missed);
-                }
-                let Some(due) = node.flush_due() else { continue };
-                if is_due(due, *now.get_or_insert_with(Instant::now))
-                    && let Err(error) = node.flush()
-                    && self.shared.count_failure()
-                {
-                    tracing::error!("{error}; the lines held back are lost");
-                }
+        let mut visit = |node: &AnyNode| {
+            discarded += node.take_discarded();
+            #[cfg(inrush_bench)]
+            {
+                let (found, missed) = node.take_reads();
+                metrics.fields_found.add(found);
+                metrics.fields_missed.add(missed);
             }
+            let Some(due) = node.flush_due() else { return };
+            if is_due(due, *now.get_or_insert_with(Instant::now))
+                && let Err(error) = node.flush()
+                && self.shared.count_failure()
+            {
+                tracing::error!("{error}; the lines held back are lost");
+            }
+        };
+        for lane in self.webhooks.lanes() {
+            lane.for_each_trigger(|trigger| trigger.nodes.iter().for_each(&mut visit));
         }
         metrics.discarded.add(discarded);
     }
 
     /// Sleeps until somebody knocks or a node must write what it holds back.
     async fn sleep(&mut self) {
-        let lanes = self.webhooks.iter().flat_map(|webhook| &webhook.lanes);
-        let due =
-            lanes.filter_map(|lane| lane.trigger().nodes.iter().filter_map(|node| node.flush_due()).min());
-        let due = due.min();
+        let mut due: Option<Instant> = None;
+        let mut visit = |node: &AnyNode| due = node.flush_due().into_iter().chain(due).min();
+        for lane in self.webhooks.lanes() {
+            lane.for_each_trigger(|trigger| trigger.nodes.iter().for_each(&mut visit));
+        }
         self.shared.metrics().sleeps.add(1);
         let knock = self.door.sleep_unless(|| {
             self.inboxes.iter().any(|inbox| !inbox.is_empty()) || !self.mailbox.is_empty() || self.is_done()

@@ -6,6 +6,7 @@ use super::{Connection, HEAD_BYTES_MAX, Owed, TURN_BYTES_MAX, Transport};
 use crate::buffer::READ_BYTES;
 use crate::event::Slot;
 use crate::http::{Problem, Reject, reject};
+use crate::ingest::core_thread::NotPushed;
 use crate::ingest::deadlines::{Cause, Phase};
 use crate::io;
 
@@ -20,7 +21,11 @@ impl<T: Transport> Connection<'_, T> {
                     self.answer_accepted(id, &owed);
                     return true;
                 }
-                Err(slot) => slot,
+                Err(NotPushed::Full(slot)) => slot,
+                Err(NotPushed::Removed(slot)) => {
+                    self.answer_removed(slot, &owed);
+                    return true;
+                }
             };
             if self.watch.take_cause() == Some(Cause::Expired) {
                 self.core.metrics().queue_full.add(1);

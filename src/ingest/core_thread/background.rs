@@ -21,6 +21,7 @@ pub(super) async fn answer_bell(core: Rc<Core>, mut rope: BellRope) {
             io::sleep(TICK).await;
         }
         core.collect_home();
+        core.install();
         core.wake_waiting();
         if core.control.draining.load(Ordering::Acquire) && !core.draining.get() {
             core.begin_drain();

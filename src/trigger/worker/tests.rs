@@ -10,11 +10,12 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::buffer::{Budget, Pool};
 use crate::config::OnError;
-use crate::event::BodyValue;
+use crate::event::{BodyValue, Gate, Reads};
 use crate::json::validate;
 use crate::metrics::TriggerMetrics;
 use crate::node::{AnyNode, AtOnce, NodeError, TestNode};
-use crate::trigger::Trigger;
+use crate::trigger::lane::Lane;
+use crate::trigger::{Trigger, TriggerUpdate, Update, WebhookUpdate};
 
 fn worker(triggers: Vec<Vec<AnyNode>>) -> AtWork {
     worker_of(triggers.into_iter().map(|nodes| (nodes, false, OnError::Stop)).collect(), LOOSE)
@@ -24,27 +25,33 @@ fn worker(triggers: Vec<Vec<AnyNode>>) -> AtWork {
 const LOOSE: Bounds = Bounds { events_max: 1000, bytes_max: 1 << 30 };
 
 fn worker_of(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds) -> AtWork {
+    worker_with(triggers, bounds, Arc::default())
+}
+
+fn worker_with(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds, gate: Arc<Gate>) -> AtWork {
     let trigger = |(index, (nodes, ordered, on_error)): (usize, (Vec<AnyNode>, bool, OnError))| {
         let id = format!("t{index}");
         let kinds = nodes.iter().map(AnyNode::kind).collect();
         let metrics = Arc::new(TriggerMetrics::new("w", &id, kinds, 1));
         Trigger { id, nodes, on_error, ordered, metrics }
     };
-    let triggers = triggers.into_iter().enumerate().map(trigger).collect();
+    let triggers = triggers.into_iter().enumerate().map(trigger).map(TriggerUpdate::Set).collect();
     let door: Arc<Door> = Arc::default();
-    AtWork::new(WorkerParts {
+    let mut worker = AtWork::new(WorkerParts {
         index: 0,
         inboxes: Vec::new(),
         mailbox: Arc::new(Mailbox::new(door.clone())),
         door,
-        webhooks: vec![WebhookTriggers {
-            source: Arc::new(Source::named("w")),
-            gate: Arc::default(),
-            triggers,
-        }],
         bounds,
         metrics: Arc::new(Metrics::new(1, 1)),
-    })
+    });
+    worker.mailbox.update(Update {
+        webhooks: vec![(0, WebhookUpdate { source: Arc::new(Source::named("w")), gate, triggers })],
+        removed: Vec::new(),
+        done: Box::new(|| {}),
+    });
+    worker.take_mail();
+    worker
 }
 
 fn node(reads_body: bool, reads_text: bool, mut run: impl FnMut(&Event<'_>) + Send + 'static) -> AnyNode {
@@ -56,6 +63,11 @@ fn node(reads_body: bool, reads_text: bool, mut run: impl FnMut(&Event<'_>) + Se
         })),
         wait: Box::new(|_| unreachable!("it never waits")),
     })
+}
+
+/// The lane of the first trigger.
+fn lane(worker: &AtWork) -> &Rc<Lane> {
+    worker.webhooks.lanes().next().expect("there is one")
 }
 
 /// Runs an event that no node waits for.
@@ -251,7 +263,7 @@ fn a_node_that_waits_delays_its_own_trigger_only() {
         hall.exits.add_permits(2);
         settle().await;
         assert_eq!(seen.lock().unwrap()[5..], [('a', 1), ('b', 3), ('a', 2), ('a', 3)]);
-        assert!(worker.webhooks[0].lanes.iter().all(|lane| lane.is_idle()));
+        assert!(worker.webhooks.lanes().all(|lane| lane.is_idle()));
         worker.mailbox.take(&mut worker.mail);
         assert_eq!((worker.mailbox.held(), worker.mail.returned.len()), (0, 3));
         worker.mail.returned.drain(..).for_each(|(_, mut slot)| pool.put(slot.buf.take().unwrap()));
@@ -272,7 +284,7 @@ fn an_ordered_trigger_runs_one_event_after_the_other() {
             hall.exits.add_permits(1);
         }
         settle().await;
-        assert!(worker.webhooks[0].lanes[0].is_idle());
+        assert!(lane(&worker).is_idle());
     });
 }
 
@@ -307,7 +319,7 @@ fn what_follows_a_node_that_failed_runs_only_if_the_trigger_says_so() {
             }
             settle().await;
             assert_eq!(*seen.lock().unwrap(), expected, "{on_error:?} {fails}");
-            let counts = worker.webhooks[0].lanes[0].trigger().metrics.counts();
+            let counts = lane(&worker).trigger().metrics.counts();
             assert_eq!(
                 (counts.events, counts.nodes[0].runs, counts.nodes[0].failures),
                 (3, 3, u64::from(fails))
@@ -328,8 +340,8 @@ fn a_node_that_panics_while_it_waits_fails_for_its_event_only() {
             worker.run_event(slot(&pool, body), 0);
         }
         settle().await;
-        assert!(worker.webhooks[0].lanes[0].is_idle());
-        let counts = worker.webhooks[0].lanes[0].trigger().metrics.counts();
+        assert!(lane(&worker).is_idle());
+        let counts = lane(&worker).trigger().metrics.counts();
         assert_eq!((counts.nodes[0].runs, counts.nodes[0].failures, counts.running), (3, 1, 0));
     });
 }
@@ -341,8 +353,9 @@ fn a_trigger_that_is_behind_closes_the_gate_of_its_webhook() {
         let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
         for bounds in [Bounds { events_max: 4, ..LOOSE }, Bounds { bytes_max: 4, ..LOOSE }] {
             let hall = Hall::new();
-            let mut worker = worker_of(vec![(vec![hall.node(|_| Ok(()))], true, OnError::Stop)], bounds);
-            let gate = worker.webhooks[0].gate.clone();
+            let gate: Arc<Gate> = Arc::default();
+            let triggers = vec![(vec![hall.node(|_| Ok(()))], true, OnError::Stop)];
+            let mut worker = worker_with(triggers, bounds, gate.clone());
             for event in 1..=6 {
                 assert!(gate.is_open(), "before {event}: one on its way, the others wait");
                 worker.run_event(slot(&pool, b"1"), 0);

@@ -1,0 +1,98 @@
+//! What is installed on a worker, and how it changes while events come.
+//!
+//! A removed webhook or trigger goes in steps, so that every event that was accepted runs once: cores stop pushing
+//! first; then what lies in the queues is taken; then what runs or waits in its lanes ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Shared;
+use crate::event::{Reads, Source};
+use crate::trigger::lane::Lane;
+use crate::trigger::{TriggerUpdate, Update, WebhookUpdate};
+
+/// One webhook on this worker.
+pub(super) struct Webhook {
+    pub source: Arc<Source>,
+    pub reads: Reads,
+    pub lanes: Vec<Rc<Lane>>,
+}
+
+/// The webhooks of a worker, and what is left of former ones.
+#[derive(Default)]
+pub(super) struct Webhooks {
+    by_index: Vec<Option<Webhook>>,
+    /// Removed, but events of theirs may lie in the queues.
+    leaving: Vec<u32>,
+    /// Lanes that get no events any more and have not done all that they got.
+    retired: Vec<Rc<Lane>>,
+}
+
+impl Webhooks {
+    /// The webhook at `index`.
+    #[inline]
+    pub fn get(&self, index: u32) -> Option<&Webhook> {
+        self.by_index.get(index as usize)?.as_ref()
+    }
+
+    /// Every lane that may have something to do.
+    pub fn lanes(&self) -> impl Iterator<Item = &Rc<Lane>> {
+        self.by_index.iter().flatten().flat_map(|webhook| &webhook.lanes).chain(&self.retired)
+    }
+
+    /// Puts an update in force and calls what it wants called.
+    pub fn apply(&mut self, update: Update, shared: &Rc<Shared>) {
+        for (index, webhook) in update.webhooks {
+            let index = index as usize;
+            if self.by_index.len() <= index {
+                self.by_index.resize_with(index + 1, || None);
+            }
+            let former = self.by_index[index].take().map_or_else(Vec::new, |former| former.lanes);
+            let (webhook, rest) = Webhook::set(webhook, former, shared);
+            self.by_index[index] = Some(webhook);
+            self.retired.extend(rest);
+        }
+        self.leaving.extend(update.removed);
+        (update.done)();
+    }
+
+    /// Takes removed webhooks out; to be called when the queues were seen empty after the update that removed them.
+    pub fn queues_are_empty(&mut self) {
+        for index in self.leaving.drain(..) {
+            let webhook = self.by_index.get_mut(index as usize).and_then(Option::take);
+            self.retired.extend(webhook.into_iter().flat_map(|webhook| webhook.lanes));
+        }
+    }
+
+    /// Lets go of lanes that have done all that they got.
+    pub fn drop_retired(&mut self) {
+        self.retired.retain(|lane| !lane.is_idle() || lane.holds_back());
+    }
+}
+
+impl Webhook {
+    /// The webhook that `update` says, with its former lanes where there are any; and those that are left over.
+    fn set(update: WebhookUpdate, mut former: Vec<Rc<Lane>>, shared: &Rc<Shared>) -> (Self, Vec<Rc<Lane>>) {
+        let mut lanes = Vec::with_capacity(update.triggers.len());
+        for trigger in update.triggers {
+            let id = match &trigger {
+                TriggerUpdate::Keep(id) => id,
+                TriggerUpdate::Set(trigger) => &trigger.id,
+            };
+            let lane =
+                former.iter().position(|lane| lane.trigger().id == *id).map(|at| former.swap_remove(at));
+            lanes.extend(match (trigger, lane) {
+                (TriggerUpdate::Keep(_), lane) => lane,
+                (TriggerUpdate::Set(trigger), Some(lane)) => {
+                    lane.replace(trigger);
+                    Some(lane)
+                }
+                (TriggerUpdate::Set(trigger), None) => {
+                    Some(Rc::new(Lane::new(trigger, update.gate.clone(), shared.clone())))
+                }
+            });
+        }
+        let reads = lanes.iter().map(|lane| lane.trigger().reads()).fold(Reads::default(), Reads::and);
+        (Self { source: update.source, reads, lanes }, former)
+    }
+}
