@@ -276,9 +276,13 @@ impl Process {
     }
 
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
         // The shell's builtin: std has no kill(2) for a signal of one's choice, and these tests no unsafe block.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
-        assert!(status.expect("run sh").success(), "SIGTERM could not be sent");
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(status.expect("run sh").success(), "SIG{name} could not be sent");
     }
 
     /// Waits until it has exited by itself.
@@ -408,6 +412,11 @@ impl Server {
 
     pub fn terminate(&self) {
         self.process.terminate();
+    }
+
+    /// SIGHUP: the config is read anew.
+    pub fn hang_up(&self) {
+        self.process.signal("HUP");
     }
 
     /// SIGTERM, then waits for the end.
