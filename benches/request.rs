@@ -33,9 +33,10 @@ fn start(directory: &Path) -> SocketAddr {
     let limits = Limits::derive(&config).unwrap_or_else(|error| panic!("the limits of this bench: {error}"));
     let (say, said) = mpsc::channel();
     std::thread::spawn(move || {
-        let ended = server::run(&config, limits, |started| {
+        let started = |started: &server::Started| {
             say.send(started.listen).expect("the bench waits for the address");
-        });
+        };
+        let ended = server::run(config, limits, started, || Err("a bench changes nothing".to_owned()));
         panic!("the server ended under the bench: {ended:?}");
     });
     said.recv_timeout(PATIENCE).expect("the server starts")

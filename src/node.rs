@@ -12,6 +12,7 @@ mod log;
 #[cfg(inrush_bench)]
 mod read;
 
+#[cfg(any(test, inrush_bench))]
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -52,9 +53,9 @@ pub enum AtOnce {
 /// One action of a trigger, on one worker.
 pub enum AnyNode {
     /// One JSON line per event on stdout.
-    Log(RefCell<Log>),
+    Log(Log),
     /// One JSON line per event at the end of a file.
-    File(RefCell<File>),
+    File(File),
     /// Counts the event.
     Discard(Discard),
     /// Reads a field of the body.
@@ -84,8 +85,8 @@ impl AnyNode {
     /// When it cannot get what it needs, such as its file.
     pub fn open(config: &config::Node, files: &Files) -> Result<Self, NodeError> {
         Ok(match config {
-            config::Node::Log => Self::Log(RefCell::new(Log::default())),
-            config::Node::File { path, .. } => Self::File(RefCell::new(File::open(path, files)?)),
+            config::Node::Log => Self::Log(log::open()),
+            config::Node::File { path, .. } => Self::File(file::open(path, files)?),
             config::Node::Discard => Self::Discard(Discard::default()),
             #[cfg(inrush_bench)]
             config::Node::Read { field } => Self::Read(RefCell::new(Read::new(field))),
@@ -122,8 +123,8 @@ impl AnyNode {
     #[inline]
     pub fn run_at_once(&self, event: &Event<'_>, line: &mut EventLine) -> AtOnce {
         match self {
-            Self::Log(log) => AtOnce::Done(log.borrow_mut().run(event, line)),
-            Self::File(file) => AtOnce::Done(file.borrow_mut().run(event, line)),
+            Self::Log(log) => at_once(log.append_at_once(event, line)),
+            Self::File(file) => at_once(file.append_at_once(event, line)),
             Self::Discard(discard) => {
                 discard.run();
                 AtOnce::Done(Ok(()))
@@ -143,10 +144,13 @@ impl AnyNode {
     /// # Errors
     /// When the work could not be done; other events are not affected.
     pub async fn run(&self, event: &HeldEvent) -> Result<(), NodeError> {
-        if let AtOnce::Done(result) = self.run_at_once(&event.event(), &mut EventLine::default()) {
+        let mut line = EventLine::default();
+        if let AtOnce::Done(result) = self.run_at_once(&event.event(), &mut line) {
             return result;
         }
         match self {
+            Self::Log(log) => log.append(event, &mut line).await,
+            Self::File(file) => file.append(event, &mut line).await,
             #[cfg(test)]
             Self::Test(test) => (test.wait)(event.clone()).await,
             _ => unreachable!("this node never waits"),
@@ -165,20 +169,32 @@ impl AnyNode {
     /// When what it holds back must be written, if it holds anything back.
     pub fn flush_due(&self) -> Option<Instant> {
         match self {
-            Self::Log(log) => log.borrow().flush_due(),
-            Self::File(file) => file.borrow().flush_due(),
+            Self::Log(log) => log.flush_due(),
+            Self::File(file) => file.flush_due(),
             _ => None,
         }
     }
 
-    /// Writes what it holds back.
+    /// Has what it holds back written.
+    ///
+    /// # Errors
+    /// When something could not be written since the last call.
+    pub fn flush(&self) -> Result<(), NodeError> {
+        match self {
+            Self::Log(log) => log.flush(),
+            Self::File(file) => file.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until all that it held back is written.
     ///
     /// # Errors
     /// When it could not be written.
-    pub fn flush(&self) -> Result<(), NodeError> {
+    pub async fn settle(&self) -> Result<(), NodeError> {
         match self {
-            Self::Log(log) => log.borrow_mut().flush(),
-            Self::File(file) => file.borrow_mut().flush(),
+            Self::Log(log) => log.settle().await,
+            Self::File(file) => file.settle().await,
             _ => Ok(()),
         }
     }
@@ -199,4 +215,8 @@ impl AnyNode {
             _ => (0, 0),
         }
     }
+}
+
+fn at_once(done: bool) -> AtOnce {
+    if done { AtOnce::Done(Ok(())) } else { AtOnce::MustWait }
 }

@@ -27,7 +27,8 @@ impl<'s> Config<'s> {
     }
 
     fn write(&self, more: &str) {
-        let (path, new) = (self.server.directory.path().join("inrush.toml"), self.server.directory.path().join("new"));
+        let (path, new) =
+            (self.server.directory.path().join("inrush.toml"), self.server.directory.path().join("new"));
         std::fs::write(&new, format!("{}{more}", self.base)).expect("write the configuration");
         std::fs::rename(new, path).expect("put it in place");
     }
@@ -112,11 +113,15 @@ fn reload_under_load(driver: Driver, rounds: usize) {
         (join(turn), join(guest))
     });
     let (taken, refused) = answers(&server);
-    assert!(taken as usize > rounds / 2 && refused as usize >= rounds / 2, "{taken} and {refused} of {rounds}");
+    assert!(
+        taken as usize > rounds / 2 && refused as usize >= rounds / 2,
+        "{taken} and {refused} of {rounds}"
+    );
     assert!(turn.iter().all(|(accepted, unknown)| accepted.len() > rounds && *unknown == 0));
     assert!(guest.iter().all(|(accepted, unknown)| !accepted.is_empty() && *unknown > 0));
 
-    let accepted: HashSet<String> = turn.into_iter().chain(guest).flat_map(|(accepted, _)| accepted).collect();
+    let accepted: HashSet<String> =
+        turn.into_iter().chain(guest).flat_map(|(accepted, _)| accepted).collect();
     // An event that stands in two files is refused here: two versions of its trigger ran it.
     let events = server.finish();
     let written: HashSet<String> = events.all.iter().map(|event| event.id.clone()).collect();
@@ -175,9 +180,15 @@ fn a_config_that_is_wrong_says_why_and_changes_nothing() {
     let webhook = format!("\n[[webhook]]\nname = \"late\"\nid = {id:?}\n[[webhook.trigger]]\nid = \"a\"\n");
     let rows = [
         ("nodes = [{ type = \"dsicard\" }]", "did you mean \"discard\"?"),
-        ("nodes = [{ type = \"file\", path = \"/nowhere/at/all\" }]", "the directory /nowhere/at does not exist"),
+        (
+            "nodes = [{ type = \"file\", path = \"/nowhere/at/all\" }]",
+            "the directory /nowhere/at does not exist",
+        ),
         ("nodes = [", "not TOML"),
-        ("nodes = [{ type = \"file\", path = \"/proc/sys/kernel/ostype\" }]", "cannot append to /proc/sys/kernel/ostype"),
+        (
+            "nodes = [{ type = \"file\", path = \"/proc/sys/kernel/ostype\" }]",
+            "cannot append to /proc/sys/kernel/ostype",
+        ),
     ];
     for (index, (nodes, reason)) in rows.into_iter().enumerate() {
         config.write(&format!("{webhook}{nodes}\n"));
@@ -185,7 +196,11 @@ fn a_config_that_is_wrong_says_why_and_changes_nothing() {
         assert_eq!(answers(&server).0, 0, "{nodes}");
         assert!(answers(&server).1 > index as u64, "{nodes}");
         assert!(server.stderr().contains(reason), "{nodes}:\n{}", server.stderr());
-        assert_eq!(server.connect().call(format!("GET /{id} HTTP/1.1\r\nHost: h\r\n\r\n")).status, 404, "{nodes}");
+        assert_eq!(
+            server.connect().call(format!("GET /{id} HTTP/1.1\r\nHost: h\r\n\r\n")).status,
+            404,
+            "{nodes}"
+        );
     }
     // What only a restart can change is said, and the rest is taken.
     config.write(&format!("{webhook}nodes = [{{ type = \"discard\" }}]\n"));
@@ -193,6 +208,10 @@ fn a_config_that_is_wrong_says_why_and_changes_nothing() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("[limits]\n", "[limits]\nqueue_events_max = 77\n")).unwrap();
     config.reload();
-    assert!(server.stderr().contains("[limits] has changed: that is in force after a restart only"), "{}", server.stderr());
+    assert!(
+        server.stderr().contains("[limits] has changed: that is in force after a restart only"),
+        "{}",
+        server.stderr()
+    );
     assert_eq!(server.connect().call(format!("GET /{id} HTTP/1.1\r\nHost: h\r\n\r\n")).status, 200);
 }

@@ -9,11 +9,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::NodeError;
 use super::lines::{Lines, Sink};
-use super::{EventLine, NodeError};
-use crate::event::Event;
 
 /// How long a line may be held back. Half of the 100 ms promised, so that a busy worker still keeps the promise.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
@@ -32,53 +31,36 @@ struct Appended {
 }
 
 /// Appends events to a file.
-pub struct File {
-    lines: Lines<SharedFile>,
-}
+pub type File = Lines<SharedFile>;
 
-struct SharedFile {
+/// One node's share of a file.
+pub struct SharedFile {
     path: PathBuf,
     file: Arc<Mutex<Appended>>,
 }
 
-impl File {
-    /// Opens `path` for appending; makes it, readable by its owner only, if it is not there.
-    pub(super) fn open(path: &Path, files: &Files) -> Result<Self, NodeError> {
-        let open = || -> io::Result<Arc<Mutex<Appended>>> {
-            // Without O_NONBLOCK, opening a FIFO would wait for a reader and hold up the start for ever.
-            let mut options = OpenOptions::new();
-            let file =
-                options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
-            let kind = file.metadata()?.file_type();
-            if !kind.is_file() && !kind.is_char_device() {
-                return Err(io::Error::other("it is neither a regular file nor a character device"));
-            }
-            let path = path.canonicalize()?;
-            let mut open = locked(&files.open);
-            let shared =
-                open.entry(path).or_insert_with(|| Arc::new(Mutex::new(Appended { file, torn: false })));
-            Ok(shared.clone())
-        };
-        let file = open().map_err(|error| failed(path, &error))?;
-        Ok(Self { lines: Lines::new(SharedFile { path: path.to_path_buf(), file }) })
-    }
-
-    pub(super) fn run(&mut self, event: &Event<'_>, line: &mut EventLine) -> Result<(), NodeError> {
-        let written = self.lines.append(event, line);
-        written.map_err(|error| failed(&self.lines.sink().path, &error))
-    }
-
-    pub(super) fn flush_due(&self) -> Option<Instant> {
-        self.lines.held_since().map(|since| since + FLUSH_AFTER)
-    }
-
-    pub(super) fn flush(&mut self) -> Result<(), NodeError> {
-        let written = self.lines.flush();
-        written.map_err(|error| failed(&self.lines.sink().path, &error))
-    }
+/// Opens `path` for appending; makes it, readable by its owner only, if it is not there.
+pub(super) fn open(path: &Path, files: &Files) -> Result<File, NodeError> {
+    let open = || -> io::Result<Arc<Mutex<Appended>>> {
+        // Without O_NONBLOCK, opening a FIFO would wait for a reader and hold up the start for ever.
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
+        let kind = file.metadata()?.file_type();
+        if !kind.is_file() && !kind.is_char_device() {
+            return Err(io::Error::other("it is neither a regular file nor a character device"));
+        }
+        let path = path.canonicalize()?;
+        let mut open = locked(&files.open);
+        let shared = open.entry(path).or_insert_with(|| Arc::new(Mutex::new(Appended { file, torn: false })));
+        Ok(shared.clone())
+    };
+    let file = open().map_err(|error| failed(path, &error))?;
+    Ok(Lines::new(SharedFile { path: path.to_path_buf(), file }, FLUSH_AFTER))
 }
 
 impl Sink for SharedFile {
+    const NODE: &'static str = "file";
+
     fn write(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut appended = locked(&self.file);
         if appended.torn {
@@ -88,6 +70,10 @@ impl Sink for SharedFile {
         let result = write(&mut appended.file);
         appended.torn = result.is_err();
         result
+    }
+
+    fn purpose(&self) -> String {
+        format!("append to {}", self.path.display())
     }
 }
 

@@ -1,177 +1,224 @@
-//! Lines of events on their way to a sink: held back for a moment and written many at a time.
+//! Lines of events on their way to a sink: held back for a moment, and written many at a time on a thread that may wait.
+//!
+//! A disk that stands still, or a pipe that nobody reads, must hold up nobody but the trigger that writes there: so the
+//! worker only appends to memory, and a thread of the runtime's pool writes. It costs two switches for some hundred
+//! lines. While it writes, the next lines are held back; when these are too many, the trigger has to wait.
 
 use std::io::{self, Write};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::EventLine;
+use tokio::sync::Notify;
+
 use super::line::{flatten, write_flat};
-use crate::event::Event;
+use super::{EventLine, NodeError};
+use crate::event::{Event, HeldEvent};
 
 /// Lines are held back up to this many bytes; a longer line is streamed from the event's buffer.
 const HELD_BYTES_MAX: usize = 256 * 1024;
+/// While a thread writes, the worker looks this often what became of it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Where lines go. It is handed a closure so that a whole batch, or one long line, is written under one lock.
-pub(super) trait Sink {
+pub trait Sink: Send + 'static {
+    /// The node that writes there.
+    const NODE: &'static str;
+
+    /// Lends out the writer, under its lock.
+    ///
+    /// # Errors
+    /// Those of the writer.
     fn write(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()>;
+
+    /// What could not be done, when a write failed.
+    fn purpose(&self) -> String;
+}
+
+/// Writes, or says what could not be done.
+fn write_to<S: Sink>(
+    sink: &mut S,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), NodeError> {
+    sink.write(write)
+        .map_err(|error| NodeError { node: S::NODE, reason: format!("cannot {}: {error}", sink.purpose()) })
 }
 
 /// Lines that are held back.
-#[derive(Default)]
-pub(super) struct Lines<S> {
+pub struct Lines<S> {
+    shared: Arc<Shared<S>>,
+}
+
+struct Shared<S> {
+    state: Mutex<State<S>>,
+    /// How long a line is held back.
+    flush_after: Duration,
+    /// The sink came back.
+    returned: Notify,
+}
+
+struct State<S> {
     held: Vec<u8>,
+    /// Since when the first of them is held.
     since: Option<Instant>,
-    sink: S,
+    /// Not here while a thread writes.
+    sink: Option<S>,
+    /// The other vector of lines.
+    spare: Vec<u8>,
+    /// Why lines that were held back are lost.
+    lost: Option<NodeError>,
 }
 
 impl<S: Sink> Lines<S> {
-    pub fn new(sink: S) -> Self {
-        Self { held: Vec::new(), since: None, sink }
+    pub fn new(sink: S, flush_after: Duration) -> Self {
+        let state = State { held: Vec::new(), since: None, sink: Some(sink), spare: Vec::new(), lost: None };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), flush_after, returned: Notify::new() }) }
     }
 
-    pub fn sink(&self) -> &S {
-        &self.sink
-    }
-
-    /// Takes the line of one event.
-    ///
-    /// # Errors
-    /// When lines held back, or this one, could not be written.
-    pub fn append(&mut self, event: &Event<'_>, line: &mut EventLine) -> io::Result<()> {
+    /// Takes the line of one event, if there is room.
+    pub fn append_at_once(&self, event: &Event<'_>, line: &mut EventLine) -> bool {
         let (before, after) = line.around_body(event);
         let body = event.body();
         let bytes = before.len() + body.len() + after.len();
-        if self.held.len() + bytes > HELD_BYTES_MAX {
-            self.flush()?;
+        let mut state = self.shared.lock();
+        if state.held.len() + bytes > HELD_BYTES_MAX {
+            if bytes > HELD_BYTES_MAX || state.sink.is_none() {
+                return false;
+            }
+            self.shared.write_held(&mut state);
         }
-        if bytes > HELD_BYTES_MAX {
-            // Nothing is held back now, so there is room for a piece of a body with line ends.
-            let scratch = &mut self.held;
-            let result = self.sink.write(&mut |out| {
-                out.write_all(before)?;
-                write_flat(out, body, scratch)?;
-                out.write_all(after)
+        state.held.extend_from_slice(before);
+        let body_at = state.held.len();
+        state.held.extend_from_slice(body);
+        flatten(&mut state.held[body_at..]);
+        state.held.extend_from_slice(after);
+        state.since.get_or_insert_with(Instant::now);
+        true
+    }
+
+    /// Takes the line of one event, waiting for room, or writes it if it is long.
+    ///
+    /// # Errors
+    /// When a long line could not be written.
+    pub async fn append(&self, event: &HeldEvent, line: &mut EventLine) -> Result<(), NodeError> {
+        loop {
+            let returned = self.shared.returned.notified();
+            let mut returned = std::pin::pin!(returned);
+            returned.as_mut().enable();
+            if self.append_at_once(&event.event(), line) {
+                return Ok(());
+            }
+            if let Some(sink) = self.take_sink_for_long() {
+                return self.write_long(sink, event, line).await;
+            }
+            returned.await;
+        }
+    }
+
+    /// The sink, if it is here and no line is held back; else these are on their way to it afterwards.
+    fn take_sink_for_long(&self) -> Option<S> {
+        let mut state = self.shared.lock();
+        match state.held.is_empty() {
+            true => state.sink.take(),
+            false => {
+                self.shared.write_held(&mut state);
+                None
+            }
+        }
+    }
+
+    async fn write_long(
+        &self,
+        mut sink: S,
+        event: &HeldEvent,
+        line: &mut EventLine,
+    ) -> Result<(), NodeError> {
+        let (before, after) = line.around_body(&event.event());
+        let (before, after, event) = (before.to_owned(), after.to_owned(), event.clone());
+        let shared = self.shared.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut scratch = Vec::new();
+            let result = write_to(&mut sink, &mut |out| {
+                out.write_all(&before)?;
+                write_flat(out, event.event().body(), &mut scratch)?;
+                out.write_all(&after)
             });
-            self.held.clear();
-            return result;
-        }
-        self.held.extend_from_slice(before);
-        let body_at = self.held.len();
-        self.held.extend_from_slice(body);
-        flatten(&mut self.held[body_at..]);
-        self.held.extend_from_slice(after);
-        self.since.get_or_insert_with(Instant::now);
-        Ok(())
+            drop(event);
+            shared.give_back(sink);
+            result
+        });
+        written.await.unwrap_or_else(|_| Err(NodeError { node: S::NODE, reason: "panicked".into() }))
     }
 
-    /// Since when a line is held back.
-    pub fn held_since(&self) -> Option<Instant> {
-        self.since
+    /// When it wants to be flushed: when lines must not be held back any longer, or to see what became of a write.
+    pub fn flush_due(&self) -> Option<Instant> {
+        let state = self.shared.lock();
+        match &state.sink {
+            None => Some(Instant::now() + LOOK_AGAIN_AFTER),
+            Some(_) if state.lost.is_some() => Some(Instant::now()),
+            Some(_) => state.since.map(|since| since + self.shared.flush_after),
+        }
     }
 
-    /// Writes what is held back. What could not be written is given up, and the error says so.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if self.held.is_empty() {
-            return Ok(());
+    /// Has written what is held back.
+    ///
+    /// # Errors
+    /// When lines could not be written since the last call; these are given up.
+    pub fn flush(&self) -> Result<(), NodeError> {
+        let mut state = self.shared.lock();
+        self.shared.write_held(&mut state);
+        state.lost.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub async fn settle(&self) -> Result<(), NodeError> {
+        loop {
+            let returned = self.shared.returned.notified();
+            let mut returned = std::pin::pin!(returned);
+            returned.as_mut().enable();
+            self.flush()?;
+            if self.shared.lock().sink.is_some() {
+                return self.flush();
+            }
+            returned.await;
         }
-        let held = &self.held;
-        let result = self.sink.write(&mut |out| out.write_all(held));
-        self.held.clear();
-        self.since = None;
-        result
+    }
+}
+
+impl<S: Sink> Shared<S> {
+    /// Has a thread write what is held back, if the sink is here.
+    fn write_held(self: &Arc<Self>, state: &mut State<S>) {
+        if state.held.is_empty() {
+            return;
+        }
+        let Some(mut sink) = state.sink.take() else { return };
+        let spare = std::mem::take(&mut state.spare);
+        let mut lines = std::mem::replace(&mut state.held, spare);
+        state.since = None;
+        let shared = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let result = write_to(&mut sink, &mut |out| out.write_all(&lines));
+            lines.clear();
+            let mut state = shared.lock();
+            state.lost = result.err().or(state.lost.take());
+            state.spare = lines;
+            drop(state);
+            shared.give_back(sink);
+        });
+    }
+
+    fn give_back(&self, sink: S) {
+        self.lock().sink = Some(sink);
+        self.returned.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
+        // Lines are appended whole, whoever panics.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::buffer::{Budget, Pool};
-    use crate::event::{Slot, Source};
-    use crate::http::head::HeadReader;
-
-    #[derive(Default)]
-    struct Collected {
-        bytes: Vec<u8>,
-        writes: usize,
-        pieces: usize,
-    }
-
-    impl Write for Collected {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.pieces += 1;
-            self.bytes.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Sink for Collected {
-        fn write(&mut self, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-            self.writes += 1;
-            write(self)
-        }
-    }
-
-    fn slot(pool: &Pool, body: &[u8]) -> Slot {
-        let head = b"POST /x?a=1 HTTP/1.1\r\nHost: h\r\n\r\n";
-        let mut slot = Slot::new();
-        HeadReader::default().read(head, &mut slot.head).unwrap();
-        let mut buf = pool.take(head.len() + body.len()).unwrap();
-        buf.extend_from_slice(head);
-        buf.extend_from_slice(body);
-        slot.body = head.len()..buf.len();
-        slot.buf = Some(buf);
-        slot
-    }
-
-    #[test]
-    fn short_lines_leave_together_and_a_long_one_keeps_its_place() {
-        let pool = Pool::new(std::sync::Arc::new(Budget::new(1 << 30)));
-        let long = format!("[\n\"{}\"\r\n]", "x".repeat(3 * HELD_BYTES_MAX));
-        let bodies = [&b"1"[..], b"{\"a\":\n2}", long.as_bytes(), b"", b"4"];
-        let mut lines = Lines::new(Collected::default());
-        for body in bodies {
-            let slot = slot(&pool, body);
-            lines.append(&Event::new(&slot, &Source::named("w")), &mut EventLine::default()).unwrap();
-        }
-        assert!(lines.held_since().is_some());
-        lines.flush().unwrap();
-        assert!(lines.held_since().is_none());
-        let Collected { bytes, writes, .. } = lines.sink;
-        assert_eq!(writes, 3, "two short, one long, two short");
-        let read: Vec<serde_json::Value> = bytes
-            .split_inclusive(|&b| b == b'\n')
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect();
-        let expected: Vec<serde_json::Value> =
-            bodies
-                .iter()
-                .map(|body| {
-                    if body.is_empty() {
-                        serde_json::json!({})
-                    } else {
-                        serde_json::from_slice(body).unwrap()
-                    }
-                })
-                .collect();
-        assert_eq!(read.iter().map(|line| line["payload"]["body"].clone()).collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn a_long_body_of_short_lines_leaves_in_large_pieces() {
-        let pool = Pool::new(std::sync::Arc::new(Budget::new(1 << 30)));
-        let body = format!("[\r\n{}1]", "  \"a\",\n".repeat(400_000));
-        let slot = slot(&pool, body.as_bytes());
-        let mut lines = Lines::new(Collected::default());
-        lines.append(&Event::new(&slot, &Source::named("w")), &mut EventLine::default()).unwrap();
-        assert!(lines.held_since().is_none() && lines.held.is_empty());
-        assert!(lines.held.capacity() <= 2 * HELD_BYTES_MAX, "{} bytes of scratch", lines.held.capacity());
-        let Collected { bytes, pieces, .. } = lines.sink;
-        assert!(pieces < 40, "{pieces} writes");
-        let line = String::from_utf8(bytes).unwrap();
-        assert!(line.contains(&body.replace(['\r', '\n'], " ")));
-        assert_eq!(line.matches('\n').count(), 1);
-    }
-}
+mod tests;

@@ -226,7 +226,7 @@ pub(super) fn start(
         let worker = Worker::new(WorkerParts { index, inboxes, door, mailbox, bounds, metrics });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
-            let end = caught(|| worker.run().map(say_cut_off));
+            let end = caught(|| worker.run());
             let _ = ended.send(Ended::Worker(index, end));
         })?;
     }
@@ -298,15 +298,6 @@ fn connect(
         outboxes.push(of_core);
     }
     (outboxes, inboxes, doors)
-}
-
-fn say_cut_off(events: usize) {
-    if events > 0 {
-        tracing::error!(
-            events,
-            "the time for stopping was over: so many events were not run, or not to their end"
-        );
-    }
 }
 
 /// The driver that `INRUSH_DRIVER` asks for, or the best there is.

@@ -79,11 +79,11 @@ impl Lane {
     }
 
     /// The trigger as it is now and as it was, where something may still be held back. Former ones that are done go.
-    pub fn for_each_trigger(&self, mut visit: impl FnMut(&Trigger)) {
+    pub fn for_each_trigger(&self, mut visit: impl FnMut(&Rc<Trigger>)) {
         visit(&self.trigger.borrow());
         let mut former = self.former.borrow_mut();
         if !former.is_empty() {
-            former.iter().for_each(|trigger| visit(trigger));
+            former.iter().for_each(&mut visit);
             former.retain(|trigger| Rc::strong_count(trigger) > 1 || trigger.holds_back());
         }
     }

@@ -13,7 +13,7 @@ use super::mailbox::{Mail, Mailbox};
 use crate::event::{Event, HeldEvent, Slot, Source};
 use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
-use crate::node::{AnyNode, EventLine};
+use crate::node::{AnyNode, EventLine, NodeError};
 use crate::queue::{Door, Inbox};
 use webhooks::Webhooks;
 
@@ -21,6 +21,9 @@ use webhooks::Webhooks;
 const BATCH_EVENTS_MAX: usize = 256;
 /// Failures of nodes are logged at most this often per worker; all are counted.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a worker is cut off, how long what its nodes hold back may take to be written.
+const CUT_OFF_SETTLE: Duration = Duration::from_secs(1);
 
 /// What a worker is made of.
 pub struct WorkerParts {
@@ -79,6 +82,25 @@ impl Shared {
     }
 }
 
+/// What was lost because the time for stopping was over.
+#[derive(Debug)]
+struct CutOff {
+    /// Events that were not run, or not to their end.
+    events: usize,
+    /// Whether lines that nodes held back were not written.
+    lines: bool,
+}
+
+impl std::fmt::Display for CutOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the time for stopping was over: {} events were not run to their end", self.events)?;
+        match self.lines {
+            true => f.write_str(", and lines that nodes held back were not written"),
+            false => Ok(()),
+        }
+    }
+}
+
 /// A worker at work. It stays on its thread: what it shares with its tasks is not for others.
 struct AtWork {
     inboxes: Vec<Inbox>,
@@ -98,11 +120,11 @@ impl Worker {
     }
 
     /// Runs on this thread until every core is gone and every event has run, or until it is told to end; what has not
-    /// run then is cut off. Returns how many events that were.
+    /// run then is cut off.
     ///
     /// # Errors
-    /// When the system refuses a runtime.
-    pub fn run(self) -> std::io::Result<usize> {
+    /// When the system refuses a runtime, or something was cut off.
+    pub fn run(self) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut at_work = AtWork::new(self.parts);
         let tasks = tokio::task::LocalSet::new();
@@ -110,7 +132,12 @@ impl Worker {
         // Runs that were cut off end here, and clean up: a node must not leave a process behind.
         drop(tasks);
         drop(at_work);
-        Ok(cut_off)
+        // A thread that is stuck in a write has had its time.
+        runtime.shutdown_background();
+        match cut_off {
+            CutOff { events: 0, lines: false } => Ok(()),
+            cut_off => Err(std::io::Error::other(cut_off.to_string())),
+        }
     }
 }
 
@@ -135,8 +162,7 @@ impl AtWork {
         }
     }
 
-    /// Returns how many events are cut off.
-    async fn work(&mut self) -> usize {
+    async fn work(&mut self) -> CutOff {
         loop {
             let returned = self.take_mail();
             if self.mail.end {
@@ -155,8 +181,10 @@ impl AtWork {
                 self.sleep().await;
             }
         }
-        self.flush_where(|_, _| true);
-        self.mailbox.held() + self.inboxes.iter().map(Inbox::depth).sum::<usize>()
+        let time = if self.mail.end { CUT_OFF_SETTLE } else { Duration::MAX };
+        let lines = tokio::time::timeout(time, self.settle()).await.is_err();
+        let waiting: usize = self.inboxes.iter().map(Inbox::depth).sum();
+        CutOff { events: self.mailbox.held() + waiting, lines }
     }
 
     /// Whether no event can come any more, and every one that came has run.
@@ -277,15 +305,35 @@ impl AtWork {
             let Some(due) = node.flush_due() else { return };
             if is_due(due, *now.get_or_insert_with(Instant::now))
                 && let Err(error) = node.flush()
-                && self.shared.count_failure()
             {
-                tracing::error!("{error}; the lines held back are lost");
+                self.lost(&error);
             }
         };
         for lane in self.webhooks.lanes() {
             lane.for_each_trigger(|trigger| trigger.nodes.iter().for_each(&mut visit));
         }
         metrics.discarded.add(discarded);
+    }
+
+    /// Waits until every node has written what it holds back.
+    async fn settle(&mut self) {
+        let mut triggers = Vec::new();
+        for lane in self.webhooks.lanes() {
+            lane.for_each_trigger(|trigger| triggers.push(trigger.clone()));
+        }
+        for node in triggers.iter().flat_map(|trigger| &trigger.nodes) {
+            if let Err(error) = node.settle().await {
+                self.lost(&error);
+            }
+        }
+        self.flush_where(|_, _| true);
+    }
+
+    /// Counts and reports that what a node held back is lost.
+    fn lost(&self, error: &NodeError) {
+        if self.shared.count_failure() {
+            tracing::error!("{error}; the lines held back are lost");
+        }
     }
 
     /// Sleeps until somebody knocks or a node must write what it holds back.
