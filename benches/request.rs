@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inrush::config::{Config, Overrides};
 use inrush::limits::Limits;
-use inrush::server;
+use inrush::server::{Server, Started};
 
 const ID: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b0042";
 const SECRET: &str = "correct-horse-battery-staple";
@@ -33,10 +33,10 @@ fn start(directory: &Path) -> SocketAddr {
     let limits = Limits::derive(&config).unwrap_or_else(|error| panic!("the limits of this bench: {error}"));
     let (say, said) = mpsc::channel();
     std::thread::spawn(move || {
-        let started = |started: &server::Started| {
+        let started = |started: &Started| {
             say.send(started.listen).expect("the bench waits for the address");
         };
-        let ended = server::run(config, limits, started, || Err("a bench changes nothing".to_owned()));
+        let ended = Server::builder().config(config).limits(limits).run(started);
         panic!("the server ended under the bench: {ended:?}");
     });
     said.recv_timeout(PATIENCE).expect("the server starts")

@@ -62,7 +62,7 @@ struct CommandLine {
 }
 
 /// What every command understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Options {
     /// The config file [default: inrush.toml; `serve` writes it if it is not there]
@@ -134,7 +134,7 @@ impl From<ServeError> for Failure {
         let code = match &error {
             ServeError::AddressInUse { .. } | ServeError::AddressUnavailable { .. } => exit::UNAVAILABLE,
             ServeError::Locked { .. } => exit::LOCKED,
-            ServeError::Node { .. } => exit::CONFIG,
+            ServeError::Config { .. } | ServeError::Node { .. } => exit::CONFIG,
             ServeError::Driver { .. } => exit::USAGE,
             ServeError::Io { .. } => exit::IO,
             ServeError::Died { .. } => exit::INTERNAL,

@@ -41,3 +41,7 @@ pub mod json;
 pub mod limits;
 pub mod metrics;
 pub mod verify;
+
+pub use event::{BodyValue, Event, EventId, Reads};
+pub use node::{BoxError, Node};
+pub use server::{ServeError, Server};

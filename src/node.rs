@@ -9,6 +9,7 @@ mod file;
 mod line;
 mod lines;
 mod log;
+mod native;
 #[cfg(inrush_bench)]
 mod read;
 
@@ -20,11 +21,15 @@ pub use discard::Discard;
 pub use file::{File, Files};
 pub use line::EventLine;
 pub use log::Log;
+pub use native::{Blocking, BlockingFn, BoxError, Native, Node, Own};
 #[cfg(inrush_bench)]
 pub use read::Read;
 
 use crate::config;
 use crate::event::{Event, HeldEvent, Reads};
+
+/// Bodies up to this many bytes come to blocking functions with their value.
+const BLOCKING_VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// Why a node did not do its work for an event.
 #[derive(Debug)]
@@ -58,6 +63,10 @@ pub enum AnyNode {
     File(File),
     /// Counts the event.
     Discard(Discard),
+    /// Of the program that inrush is a part of.
+    Own(Own),
+    /// The same, on threads that may wait.
+    Blocking(Blocking),
     /// Reads a field of the body.
     #[cfg(inrush_bench)]
     Read(RefCell<Read>),
@@ -93,12 +102,23 @@ impl AnyNode {
         })
     }
 
+    /// Makes a node of the program that inrush is a part of.
+    pub fn native(native: &Native) -> Self {
+        match native {
+            Native::PerWorker(make) => Self::Own(Own::new(make())),
+            Native::Blocking(run, in_flight_max) => {
+                Self::Blocking(Blocking::new(run.clone(), *in_flight_max))
+            }
+        }
+    }
+
     /// The word that the configuration has for it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Log(_) => "log",
             Self::File(_) => "file",
             Self::Discard(_) => "discard",
+            Self::Own(_) | Self::Blocking(_) => "native",
             #[cfg(inrush_bench)]
             Self::Read(_) => "read",
             #[cfg(test)]
@@ -111,6 +131,9 @@ impl AnyNode {
         match self {
             Self::Log(_) | Self::File(_) => Reads { value_up_to: 0, text: true },
             Self::Discard(_) => Reads::default(),
+            Self::Own(own) => own.reads(),
+            // Its value would have to be built before it is known whether it is looked at.
+            Self::Blocking(_) => Reads { value_up_to: BLOCKING_VALUE_BYTES_MAX, text: true },
             #[cfg(inrush_bench)]
             Self::Read(_) => Reads { value_up_to: usize::MAX, text: false },
             #[cfg(test)]
@@ -129,6 +152,8 @@ impl AnyNode {
                 discard.run();
                 AtOnce::Done(Ok(()))
             }
+            Self::Own(own) => AtOnce::Done(own.run(event)),
+            Self::Blocking(_) => AtOnce::MustWait,
             #[cfg(inrush_bench)]
             Self::Read(read) => {
                 read.borrow_mut().run(event);
@@ -151,6 +176,7 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.append(event, &mut line).await,
             Self::File(file) => file.append(event, &mut line).await,
+            Self::Blocking(blocking) => blocking.run(event).await,
             #[cfg(test)]
             Self::Test(test) => (test.wait)(event.clone()).await,
             _ => unreachable!("this node never waits"),
@@ -160,6 +186,7 @@ impl AnyNode {
     /// How many events it may have on its way at once; `None`: it never waits.
     pub fn in_flight_max(&self) -> Option<usize> {
         match self {
+            Self::Blocking(blocking) => Some(blocking.in_flight_max),
             #[cfg(test)]
             Self::Test(_) => Some(2),
             _ => None,

@@ -1,114 +1,42 @@
-//! Builds both wings, runs them, and takes them down again.
+//! The face of the library, and what builds both wings, runs them, and takes them down again.
 //!
 //! ```text
 //! lock the data directory ─► probe and bind ─► workers ─► cores ─► admin ─► ready
-//! SIGTERM ─► not ready ─► drain_delay ─► cores: finish, stop accepting ─► workers: empty the queues ─► exit
+//! stop ─► not ready ─► drain_delay ─► cores: finish, stop accepting ─► workers: empty the queues ─► the end
 //! ```
 //!
-//! Threads: one per core, pinned; one per worker; and the thread that called [`run`], which carries the control plane
-//! (admin listener, signals) on a tokio runtime of its own.
+//! Threads: one per core, pinned; one per worker; and a control thread, which carries the admin listener and the orders
+//! of the operator on a tokio runtime of its own.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `builder` | [`Builder`]: a config, and triggers of your own |
+//! | `life` | from the start to the end |
+//! | `orders` | signals, or the program that the server is a part of |
+//! | `build` | the threads, the queues between them |
+//! | `installed` | webhooks and triggers, and what another config changes of them |
+//! | `reload` | when the config is read anew |
+//! | `socket` | addresses |
 
 mod build;
+mod builder;
+mod error;
 mod installed;
+mod life;
+mod orders;
 mod reload;
 mod socket;
 
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use std::thread::JoinHandle;
 
 use crate::config::Config;
-use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
-use build::{Ended, Running};
-use reload::Watch;
 
-/// After the time for draining is over, how long connections get to say so to their peers.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the server did not start, or stopped.
-#[derive(Debug)]
-pub enum ServeError {
-    /// Somebody listens there already.
-    AddressInUse {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that names another.
-        flag: &'static str,
-    },
-    /// The address cannot be listened on for another reason.
-    AddressUnavailable {
-        /// The address.
-        address: SocketAddr,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// Another inrush uses the data directory.
-    Locked {
-        /// The directory.
-        data_dir: PathBuf,
-    },
-    /// A node of the configuration cannot be set up.
-    Node {
-        /// Its webhook.
-        webhook: String,
-        /// Its trigger.
-        trigger: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// `INRUSH_DRIVER` asks for what cannot be.
-    Driver {
-        /// What it says.
-        asked: String,
-        /// What is wrong with that.
-        reason: &'static str,
-    },
-    /// The system refused something.
-    Io {
-        /// What was wanted.
-        what: String,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// A thread of the server died; the others were drained.
-    Died {
-        /// Which, and of what.
-        what: String,
-    },
-}
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddressInUse { address, flag } => write!(
-                f,
-                "{address} is in use by another process; stop it, or choose another address with {flag} or in the \
-                 [server] table of the configuration"
-            ),
-            Self::AddressUnavailable { address, error } => write!(f, "cannot listen on {address}: {error}"),
-            Self::Locked { data_dir } => write!(
-                f,
-                "another inrush uses the data directory {}; stop it, or choose another with --data-dir",
-                data_dir.display()
-            ),
-            Self::Node { webhook, trigger, reason } => {
-                write!(f, "webhook `{webhook}`, trigger `{trigger}`: {reason}")
-            }
-            Self::Driver { asked, reason } => write!(f, "INRUSH_DRIVER is `{asked}`: {reason}"),
-            Self::Io { what, error } => write!(f, "{what}: {error}"),
-            Self::Died { what } => write!(f, "{what}; the server has stopped"),
-        }
-    }
-}
-
-impl std::error::Error for ServeError {}
+pub use builder::Builder;
+pub use error::ServeError;
 
 /// What a running server says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -121,197 +49,99 @@ pub struct Started {
     pub driver: crate::io::Driver,
 }
 
-/// Runs the server until SIGTERM or SIGINT, and everything that was accepted until then to its end.
-///
-/// `started` is called once, when every core accepts. `read` is called on SIGHUP and when a file of the config has
-/// changed: it reads the config anew, or says why that cannot be. What it gives is put in force without closing a
-/// connection, but for what needs a restart; what is wrong with it leaves everything as it was. Both are logged.
-///
-/// # Errors
-/// When something needed cannot be had, or a thread died.
-pub fn run(
+/// What is to be served.
+struct Plan {
     config: Config,
     limits: Limits,
-    started: impl FnOnce(&Started),
-    read: impl FnMut() -> Result<Config, String>,
-) -> Result<(), ServeError> {
-    let control = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ServeError::io("cannot start the control thread", error))?;
-    control.block_on(serve(config, limits, started, read))
+    natives: Vec<builder::NativeTrigger>,
+    read: Box<ReadConfig>,
 }
 
-async fn serve(
-    mut config: Config,
-    limits: Limits,
-    started: impl FnOnce(&Started),
-    mut read: impl FnMut() -> Result<Config, String>,
-) -> Result<(), ServeError> {
-    let driver = build::choose_driver()?;
-    let mut signals = Signals::listen()?;
-    let mut hangup = listen_for(SignalKind::hangup())?;
-    let _lock = build::lock_data_dir(&config.server.data_dir)?;
-    let (admin, admin_listen) = socket::bind_admin(config.server.admin_listen).await?;
-    let (ended_in, mut ended) = mpsc::unbounded_channel();
-    let limits = Arc::new(limits);
-    let mut running = build::start(&config, limits.clone(), driver, ended_in)?;
-    let readiness = Arc::new(Readiness::default());
-    let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
-    let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
-        let _ = admin_stopped.await;
-    }));
+/// Reads the config anew, or says why that cannot be.
+type ReadConfig = dyn FnMut() -> Result<Config, String> + Send;
 
-    let mut died = running.wait_until_up(&mut ended).await;
-    if died.is_none() {
-        readiness.advance(ReadyState::Ready);
-        started(&Started { listen: running.listen, admin_listen, driver: running.driver });
-        let mut watch = Watch::new(&config);
-        died = loop {
-            tokio::select! {
-                () = signals.first() => break None,
-                Some(thread) = ended.recv() => break Some(running.lose(thread)),
-                _ = hangup.recv() => {}
-                () = watch.changed() => {}
-            }
-            watch.take();
-            tokio::select! {
-                () = signals.first() => break None,
-                Some(thread) = ended.recv() => break Some(running.lose(thread)),
-                () = reload(&mut running, &mut config, &mut read) => watch.follow(&config),
-            }
-        };
+/// A server on threads of its own. It stops when it is dropped.
+///
+/// ```
+/// use std::sync::mpsc;
+/// # use std::io::{Read, Write};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let (seen, events) = mpsc::sync_channel(100);
+/// let server = inrush::Server::builder()
+///     .listen("127.0.0.1:0".parse()?)
+///     .admin_listen("127.0.0.1:0".parse()?)
+///     .data_dir(directory.path())
+///     .webhook("orders", "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10".parse()?)
+///     .on_event("orders", "print", move |event| {
+///         // The event is borrowed: what is needed later is copied.
+///         seen.try_send(format!("{} {}", event.method(), String::from_utf8_lossy(event.body())))?;
+///         Ok(())
+///     })
+///     .start()?;
+///
+/// let url = server.url("orders").expect("it was installed above");
+/// # let path = url.splitn(4, '/').nth(3).expect("a path");
+/// # let mut stream = std::net::TcpStream::connect(server.started().listen)?;
+/// # write!(stream, "POST /{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 8\r\n\r\n{{\"a\": 1}}")?;
+/// # stream.read_to_string(&mut String::new())?;
+/// // curl -d '{"a": 1}' $url
+/// assert_eq!(events.recv()?, "POST {\"a\": 1}");
+/// server.stop()?; // every event that was accepted has run
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    started: Started,
+    config: Config,
+    /// None once it was told to stop.
+    command: Option<orders::Command>,
+    thread: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+impl Server {
+    /// Says what to serve.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
-    readiness.advance(ReadyState::Draining);
-    if died.is_none() && limits.drain_delay_ms > 0 {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(limits.drain_delay_ms)) => {}
-            () = signals.first() => {}
-        }
+
+    /// Where it listens.
+    pub fn started(&self) -> &Started {
+        &self.started
     }
-    let death = drain(&mut running, &mut ended, &mut signals, &limits).await;
-    let _ = stop_admin.send(());
-    let _ = admin.await;
-    match died.or(death) {
-        Some(what) => Err(ServeError::Died { what }),
-        None => Ok(()),
+
+    /// The URL of the webhook with this name.
+    pub fn url(&self, webhook: &str) -> Option<String> {
+        self.config.webhook(webhook).map(|webhook| self.config.url_at(self.started.listen, webhook))
+    }
+
+    /// Stops it: every request of which a byte was read is answered, and every event that was accepted runs, within the
+    /// limits for draining.
+    ///
+    /// # Errors
+    /// When a thread had died, or something was cut off.
+    pub fn stop(mut self) -> Result<(), ServeError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), ServeError> {
+        self.command = None;
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(ServeError::Died { what: "the control thread panicked".into() }))
     }
 }
 
-/// Reads the config anew and puts it in force, or says why not.
-async fn reload(
-    running: &mut Running,
-    config: &mut Config,
-    read: &mut impl FnMut() -> Result<Config, String>,
-) {
-    let refuse = |running: &Running, error: &str| {
-        let refusals = &running.metrics.config_refusals;
-        refusals.set(refusals.get() + 1);
-        tracing::error!("the configuration stays as it was: {error}");
-    };
-    let new = match read() {
-        Ok(new) => new,
-        Err(error) => return refuse(running, &error),
-    };
-    if let Err(error) = running.reload(&new).await {
-        return refuse(running, &error.to_string());
-    }
-    let reloads = &running.metrics.config_reloads;
-    reloads.set(reloads.get() + 1);
-    tracing::info!(webhooks = new.webhooks.len(), "the configuration was read anew and is in force");
-    for key in reload::wants_restart(config, &new) {
-        tracing::warn!("{key} has changed: that is in force after a restart only");
-    }
-    // What runs is what it was started with, whatever the file says by now.
-    *config = Config { server: config.server.clone(), limits: config.limits.clone(), ..new };
-}
-
-/// Lets the cores finish, then the workers. Returns what died on the way.
-async fn drain(
-    running: &mut Running,
-    ended: &mut mpsc::UnboundedReceiver<Ended>,
-    signals: &mut Signals,
-    limits: &Limits,
-) -> Option<String> {
-    running.drain();
-    let mut death = None;
-    let mut deadline = tokio::time::Instant::now() + Duration::from_millis(limits.drain_timeout_ms);
-    let mut stage = Stage::Draining;
-    while running.threads_left() > 0 {
-        tokio::select! {
-            thread = ended.recv() => match thread {
-                Some(thread) => death = running.note(thread).or(death),
-                None => break,
-            },
-            () = signals.first(), if stage == Stage::Draining => deadline = tokio::time::Instant::now(),
-            () = tokio::time::sleep_until(deadline) => {
-                deadline = tokio::time::Instant::now() + END_TIMEOUT;
-                match stage {
-                    Stage::Draining => running.end(),
-                    Stage::Ending => running.cut_off(),
-                    Stage::CutOff => {
-                        death = death.or(Some("connections or nodes did not end in time and were left behind".into()));
-                        break;
-                    }
-                }
-                stage = stage.next();
-            }
-        }
-    }
-    death
-}
-
-/// How far a stop has come, by what was asked last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Cores finish what they have, then workers.
-    Draining,
-    /// Cores end connections; workers run what was accepted.
-    Ending,
-    /// Workers end what their nodes have not done.
-    CutOff,
-}
-
-impl Stage {
-    fn next(self) -> Self {
-        match self {
-            Self::Draining => Self::Ending,
-            Self::Ending | Self::CutOff => Self::CutOff,
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::error!("{error}");
         }
     }
 }
 
-impl ServeError {
-    fn io(what: impl Into<String>, error: io::Error) -> Self {
-        Self::Io { what: what.into(), error }
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("started", &self.started).finish_non_exhaustive()
     }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, ServeError> {
-        Ok(Self {
-            terminate: listen_for(SignalKind::terminate())?,
-            interrupt: listen_for(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The next of those that end the server.
-    async fn first(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-fn listen_for(kind: SignalKind) -> Result<Signal, ServeError> {
-    signal(kind).map_err(|error| ServeError::io("cannot listen for signals", error))
 }
 
 /// Writes a line for the operator. Stdout belongs to the `log` node.

@@ -27,7 +27,7 @@ use std::time::Duration;
 use counting::{Taken, measure};
 use inrush::config::{Config, Overrides};
 use inrush::limits::Limits;
-use inrush::server;
+use inrush::server::{ServeError, Server, Started};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -301,7 +301,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Runs the server in this process, with one core and one worker.
-fn start(directory: &Path) -> (SocketAddr, std::thread::JoinHandle<Result<(), server::ServeError>>) {
+fn start(directory: &Path) -> (SocketAddr, std::thread::JoinHandle<Result<(), ServeError>>) {
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = {:?}\ncores = 1\nworkers = 1\n\
          [limits]\nqueue_events_max = {QUEUE_EVENTS_MAX}\nqueue_wait_ms = 30000\n\
@@ -319,10 +319,10 @@ fn start(directory: &Path) -> (SocketAddr, std::thread::JoinHandle<Result<(), se
     let limits = Limits::derive(&config).unwrap_or_else(|error| panic!("the limits of this test: {error}"));
     let (say, said) = mpsc::channel();
     let server = std::thread::spawn(move || {
-        let started = |started: &server::Started| {
+        let started = |started: &Started| {
             say.send(started.listen).expect("somebody waits for the address");
         };
-        server::run(config, limits, started, || Err("this test changes nothing".to_owned()))
+        Server::builder().config(config).limits(limits).run(started)
     });
     let address = said.recv_timeout(Duration::from_secs(20)).expect("the server starts");
     (address, server)

@@ -9,7 +9,7 @@ use super::{Failure, Options, say};
 use crate::config::edit::{self, NewWebhook};
 use crate::config::{Config, Webhook};
 use crate::limits::Limits;
-use crate::server::{self, Started};
+use crate::server::{Server, Started};
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     // A file that was named and is missing is a mistake: starting with a new webhook would turn every sender away.
@@ -22,8 +22,9 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let first = config.clone();
     let started = |started: &Started| say(format_args!("{}", greeting(&first, &limits, started)));
-    let read = || options.load().map(|(config, _)| config).map_err(|failure| failure.message);
-    server::run(config, limits.clone(), started, read)?;
+    let options = options.clone();
+    let read = move || options.load().map(|(config, _)| config).map_err(|failure| failure.message);
+    Server::builder().config(config).limits(limits.clone()).reload_with(read).run(started)?;
     Ok(())
 }
 

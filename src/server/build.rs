@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::sync::mpsc;
 
+use super::builder::NativeTrigger;
 use super::installed::Installed;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
@@ -194,6 +195,7 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> Result<File, ServeError> {
 pub(super) fn start(
     config: &Config,
     limits: Arc<Limits>,
+    natives: Vec<NativeTrigger>,
     driver: Driver,
     ended: mpsc::UnboundedSender<Ended>,
 ) -> Result<Running, ServeError> {
@@ -201,7 +203,7 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let mut installed = Installed::new(limits.clone());
+    let mut installed = Installed::new(limits.clone(), natives);
     let change = installed.prepare(config)?;
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::ServeError;
-use crate::config::{self, Config};
+use super::builder::NativeTrigger;
+use crate::config::{self, Config, OnError};
 use crate::event::{Gate, Reads, Source};
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{Webhook, Webhooks};
@@ -23,6 +24,8 @@ use crate::verify::Secrets;
 pub(super) struct Installed {
     /// By index; the place of a removed one stays empty.
     webhooks: Vec<Option<Entry>>,
+    /// Triggers of the program that the server is a part of.
+    natives: Vec<NativeTrigger>,
     files: Files,
     limits: Arc<Limits>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Installed {
 struct Entry {
     config: config::Webhook,
     gate: Arc<Gate>,
-    /// In the order of the config.
+    /// Those of the config in its order, then those of the program.
     triggers: Vec<TriggerEntry>,
     ingest: Arc<Webhook>,
 }
@@ -40,6 +43,9 @@ struct Entry {
 /// One trigger of an installed webhook.
 #[derive(Clone)]
 struct TriggerEntry {
+    /// None: of the program, which never changes it.
+    config: Option<config::Trigger>,
+    id: String,
     counts: Arc<TriggerMetrics>,
     reads: Reads,
 }
@@ -61,8 +67,8 @@ pub(super) struct Entries(Vec<Option<Entry>>);
 
 impl Installed {
     /// Nothing yet.
-    pub fn new(limits: Arc<Limits>) -> Self {
-        Self { webhooks: Vec::new(), files: Files::default(), limits }
+    pub fn new(limits: Arc<Limits>, natives: Vec<NativeTrigger>) -> Self {
+        Self { webhooks: Vec::new(), natives, files: Files::default(), limits }
     }
 
     /// Prepares what `config` asks for.
@@ -127,27 +133,35 @@ impl Installed {
         let mut updates: Vec<WebhookUpdate> = (0..workers)
             .map(|_| WebhookUpdate { source: source.clone(), gate: gate.clone(), triggers: Vec::new() })
             .collect();
-        for trigger in &webhook.triggers {
-            let kept = former.filter(|former| former.config.name == webhook.name).and_then(|former| {
-                let at = former.config.triggers.iter().position(|former| former == trigger)?;
-                Some(former.triggers[at].clone())
-            });
+        let natives = self.natives.iter().filter(|native| native.webhook == webhook.name);
+        let wanted = webhook.triggers.iter().map(Wanted::Config).chain(natives.map(Wanted::Native));
+        // The webhook's name stands on what is counted, and in every event.
+        let former = former.filter(|former| former.config.name == webhook.name);
+        for wanted in wanted {
+            let kept = former.and_then(|former| former.triggers.iter().find(|former| wanted.is(former)));
             if let Some(kept) = kept {
-                triggers.push(kept);
-                let keep = || TriggerUpdate::Keep(trigger.id.clone());
+                triggers.push(kept.clone());
+                let keep = || TriggerUpdate::Keep(kept.id.clone());
                 updates.iter_mut().for_each(|update| update.triggers.push(keep()));
                 continue;
             }
-            let kinds = trigger.nodes.iter().map(config::Node::kind).collect();
-            let counts = Arc::new(TriggerMetrics::new(&webhook.name, &trigger.id, kinds, workers));
+            if triggers.iter().any(|trigger| trigger.id == wanted.id()) {
+                return Err(failed(wanted.id(), "two triggers have this id; rename one".to_owned()));
+            }
+            let counts = Arc::new(TriggerMetrics::new(&webhook.name, wanted.id(), wanted.kinds(), workers));
             let mut reads = Reads::default();
             for update in &mut updates {
-                let opened = open(trigger, &counts, &self.files);
-                let opened = opened.map_err(|error| failed(&trigger.id, error.to_string()))?;
+                let opened = wanted.open(&counts, &self.files);
+                let opened = opened.map_err(|error| failed(wanted.id(), error.to_string()))?;
                 reads = opened.reads();
                 update.triggers.push(TriggerUpdate::Set(opened));
             }
-            triggers.push(TriggerEntry { counts, reads });
+            triggers.push(TriggerEntry {
+                config: wanted.config(),
+                id: wanted.id().to_owned(),
+                counts,
+                reads,
+            });
         }
         let origins = AllowedOrigins::new(&webhook.allowed_origins).map_err(|reason| failed("", reason))?;
         let ingest = Webhook {
@@ -163,14 +177,51 @@ impl Installed {
     }
 }
 
-/// The trigger that `config` describes, for one worker. Files are shared between workers.
-fn open(config: &config::Trigger, counts: &Arc<TriggerMetrics>, files: &Files) -> Result<Trigger, NodeError> {
-    let nodes = config.nodes.iter().map(|node| AnyNode::open(node, files)).collect::<Result<_, _>>()?;
-    Ok(Trigger {
-        id: config.id.clone(),
-        nodes,
-        on_error: config.on_error,
-        ordered: config.ordered,
-        metrics: counts.clone(),
-    })
+/// A trigger that is to be installed.
+enum Wanted<'a> {
+    Config(&'a config::Trigger),
+    Native(&'a NativeTrigger),
+}
+
+impl Wanted<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Config(config) => &config.id,
+            Self::Native(native) => &native.id,
+        }
+    }
+
+    fn config(&self) -> Option<config::Trigger> {
+        match self {
+            Self::Config(config) => Some((*config).clone()),
+            Self::Native(_) => None,
+        }
+    }
+
+    /// Whether `entry` is just that.
+    fn is(&self, entry: &TriggerEntry) -> bool {
+        match self {
+            Self::Config(config) => entry.config.as_ref() == Some(config),
+            Self::Native(native) => entry.config.is_none() && entry.id == native.id,
+        }
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        match self {
+            Self::Config(config) => config.nodes.iter().map(config::Node::kind).collect(),
+            Self::Native(_) => vec!["native"],
+        }
+    }
+
+    /// The trigger for one worker. Files are shared between workers.
+    fn open(&self, counts: &Arc<TriggerMetrics>, files: &Files) -> Result<Trigger, NodeError> {
+        let (nodes, on_error, ordered) = match self {
+            Self::Config(config) => {
+                let nodes = config.nodes.iter().map(|node| AnyNode::open(node, files));
+                (nodes.collect::<Result<_, _>>()?, config.on_error, config.ordered)
+            }
+            Self::Native(native) => (vec![AnyNode::native(&native.node)], OnError::default(), false),
+        };
+        Ok(Trigger { id: self.id().to_owned(), nodes, on_error, ordered, metrics: counts.clone() })
+    }
 }

@@ -1,0 +1,150 @@
+//! The life of a server, on its control thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::build::{self, Ended, Running};
+use super::orders::{Order, Orders};
+use super::reload::{self, Watch};
+use super::{Plan, ReadConfig, ServeError, Started, socket};
+use crate::config::Config;
+use crate::console::{self, Readiness, ReadyState};
+use crate::limits::Limits;
+
+/// After the time for draining is over, how long connections get to say so to their peers.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop, and everything that was accepted until then to its end.
+pub(super) async fn serve(
+    plan: Plan,
+    started: impl FnOnce(&Started),
+    mut orders: Orders,
+) -> Result<(), ServeError> {
+    let Plan { mut config, limits, natives, mut read } = plan;
+    let driver = build::choose_driver()?;
+    let _lock = build::lock_data_dir(&config.server.data_dir)?;
+    let (admin, admin_listen) = socket::bind_admin(config.server.admin_listen).await?;
+    let (ended_in, mut ended) = mpsc::unbounded_channel();
+    let limits = Arc::new(limits);
+    let mut running = build::start(&config, limits.clone(), natives, driver, ended_in)?;
+    let readiness = Arc::new(Readiness::default());
+    let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
+    let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
+        let _ = admin_stopped.await;
+    }));
+
+    let mut died = running.wait_until_up(&mut ended).await;
+    if died.is_none() {
+        readiness.advance(ReadyState::Ready);
+        started(&Started { listen: running.listen, admin_listen, driver: running.driver });
+        let mut watch = Watch::new(&config);
+        died = loop {
+            tokio::select! {
+                order = orders.next() => if order == Order::Stop { break None },
+                Some(thread) = ended.recv() => break Some(running.lose(thread)),
+                () = watch.changed() => {}
+            }
+            watch.take();
+            tokio::select! {
+                () = orders.next_stop() => break None,
+                Some(thread) = ended.recv() => break Some(running.lose(thread)),
+                () = reload(&mut running, &mut config, &mut *read) => watch.follow(&config),
+            }
+        };
+    }
+    readiness.advance(ReadyState::Draining);
+    if died.is_none() && limits.drain_delay_ms > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(limits.drain_delay_ms)) => {}
+            () = orders.next_stop() => {}
+        }
+    }
+    let death = drain(&mut running, &mut ended, &mut orders, &limits).await;
+    let _ = stop_admin.send(());
+    let _ = admin.await;
+    match died.or(death) {
+        Some(what) => Err(ServeError::Died { what }),
+        None => Ok(()),
+    }
+}
+
+/// Reads the config anew and puts it in force, or says why not.
+async fn reload(running: &mut Running, config: &mut Config, read: &mut ReadConfig) {
+    let refuse = |running: &Running, error: &str| {
+        let refusals = &running.metrics.config_refusals;
+        refusals.set(refusals.get() + 1);
+        tracing::error!("the configuration stays as it was: {error}");
+    };
+    let new = match read() {
+        Ok(new) => new,
+        Err(error) => return refuse(running, &error),
+    };
+    if let Err(error) = running.reload(&new).await {
+        return refuse(running, &error.to_string());
+    }
+    let reloads = &running.metrics.config_reloads;
+    reloads.set(reloads.get() + 1);
+    tracing::info!(webhooks = new.webhooks.len(), "the configuration was read anew and is in force");
+    for key in reload::wants_restart(config, &new) {
+        tracing::warn!("{key} has changed: that is in force after a restart only");
+    }
+    // What runs is what it was started with, whatever the file says by now.
+    *config = Config { server: config.server.clone(), limits: config.limits.clone(), ..new };
+}
+
+/// Lets the cores finish, then the workers. Returns what died on the way.
+async fn drain(
+    running: &mut Running,
+    ended: &mut mpsc::UnboundedReceiver<Ended>,
+    orders: &mut Orders,
+    limits: &Limits,
+) -> Option<String> {
+    running.drain();
+    let mut death = None;
+    let mut deadline = tokio::time::Instant::now() + Duration::from_millis(limits.drain_timeout_ms);
+    let mut stage = Stage::Draining;
+    while running.threads_left() > 0 {
+        tokio::select! {
+            thread = ended.recv() => match thread {
+                Some(thread) => death = running.note(thread).or(death),
+                None => break,
+            },
+            () = orders.next_stop(), if stage == Stage::Draining => deadline = tokio::time::Instant::now(),
+            () = tokio::time::sleep_until(deadline) => {
+                deadline = tokio::time::Instant::now() + END_TIMEOUT;
+                match stage {
+                    Stage::Draining => running.end(),
+                    Stage::Ending => running.cut_off(),
+                    Stage::CutOff => {
+                        death = death.or(Some("connections or nodes did not end in time and were left behind".into()));
+                        break;
+                    }
+                }
+                stage = stage.next();
+            }
+        }
+    }
+    death
+}
+
+/// How far a stop has come, by what was asked last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Cores finish what they have, then workers.
+    Draining,
+    /// Cores end connections; workers run what was accepted.
+    Ending,
+    /// Workers end what their nodes have not done.
+    CutOff,
+}
+
+impl Stage {
+    fn next(self) -> Self {
+        match self {
+            Self::Draining => Self::Ending,
+            Self::Ending | Self::CutOff => Self::CutOff,
+        }
+    }
+}
