@@ -19,7 +19,7 @@
 //! | --- | --- |
 //! | top | [`cli`], [`server`], [`console`] |
 //! | wings | [`ingest`], [`trigger`], [`node`] |
-//! | between the wings | [`event`], [`queue`] |
+//! | between the wings | [`event`], [`expr`], [`queue`] |
 //! | ground | [`http`], [`json`], [`buffer`], [`verify`], [`limits`], [`config`], [`metrics`], [`io`] |
 
 pub mod cli;
@@ -31,6 +31,7 @@ pub mod trigger;
 pub mod node;
 
 pub mod event;
+pub mod expr;
 pub mod queue;
 
 pub mod buffer;
