@@ -4,6 +4,7 @@
 
 mod discard;
 mod file;
+pub mod forward;
 mod line;
 mod lines;
 mod log;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 pub use discard::Discard;
 pub use file::{File, Files};
+pub use forward::Forward;
 pub use line::EventLine;
 pub use log::Log;
 #[cfg(inrush_bench)]
