@@ -6,6 +6,7 @@
 
 mod discard;
 mod file;
+pub mod forward;
 mod line;
 mod lines;
 mod log;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 pub use discard::Discard;
 pub use file::{File, Files};
+pub use forward::Forward;
 pub use line::EventLine;
 pub use log::Log;
 pub use native::{Blocking, BlockingFn, BoxError, Native, Node, Own};
