@@ -3,6 +3,7 @@
 //! A node runs on a trigger worker and sees a borrowed [`Event`]; what it keeps, it copies.
 
 mod discard;
+mod exec;
 mod file;
 mod line;
 mod lines;
@@ -13,6 +14,7 @@ mod read;
 use std::time::Instant;
 
 pub use discard::Discard;
+pub use exec::{Exec, ExecOptions};
 pub use file::{File, Files};
 pub use line::EventLine;
 pub use log::Log;
