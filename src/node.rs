@@ -5,6 +5,7 @@
 //! the event, and [`AnyNode::run`] waits beside the other events of the worker.
 
 mod discard;
+mod exec;
 mod file;
 pub mod forward;
 mod line;
@@ -19,6 +20,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 pub use discard::Discard;
+pub use exec::{Exec, ExecOptions};
 pub use file::{File, Files};
 pub use forward::Forward;
 pub use line::EventLine;

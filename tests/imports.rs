@@ -64,6 +64,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "src/json/stream/avx512.rs",
             "src/json/tape.rs",
             "src/json/tape/",
+            "src/node/exec/spawn.rs",
         ],
     ),
 ];

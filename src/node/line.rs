@@ -110,23 +110,26 @@ pub(super) fn flatten(json: &mut [u8]) {
     }
 }
 
-/// Writes a JSON document on one line, through `scratch` where it has line ends: a piece at a time, so that neither
-/// a document of many short lines is as many system calls, nor a large one held twice.
+/// A document is put on one line so many bytes at a time: neither is one of many short lines as many system calls, nor
+/// a large one held twice.
+pub(super) const PIECE_BYTES: usize = 128 * 1024;
+
+/// A piece of a JSON document as it stands on one line: itself, or a copy in `scratch` if it has line ends.
+pub(super) fn flat<'a>(piece: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if memchr2(b'\n', b'\r', piece).is_none() {
+        return piece;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(piece);
+    flatten(scratch);
+    scratch
+}
+
+/// Writes a JSON document on one line.
 pub(super) fn write_flat<W: Write + ?Sized>(
     out: &mut W,
     json: &[u8],
     scratch: &mut Vec<u8>,
 ) -> io::Result<()> {
-    const PIECE_BYTES: usize = 128 * 1024;
-    for piece in json.chunks(PIECE_BYTES) {
-        if memchr2(b'\n', b'\r', piece).is_none() {
-            out.write_all(piece)?;
-            continue;
-        }
-        scratch.clear();
-        scratch.extend_from_slice(piece);
-        flatten(scratch);
-        out.write_all(scratch)?;
-    }
-    Ok(())
+    json.chunks(PIECE_BYTES).try_for_each(|piece| out.write_all(flat(piece, scratch)))
 }
