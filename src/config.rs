@@ -31,6 +31,7 @@ pub(crate) mod words;
 
 pub use limit_table::RawLimits;
 pub use secret::Secret;
+pub(crate) use section::closest;
 pub use source::{ConfigError, Place, Problem, Written, write_problem};
 
 /// The file that is read when nobody names another.
@@ -190,7 +191,7 @@ impl Config {
 }
 
 /// An address to connect to, for one that is listened on: "every address" is reached through loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
