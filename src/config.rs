@@ -17,6 +17,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -110,6 +111,8 @@ pub enum Node {
     File {
         /// The file; its directory exists.
         path: PathBuf,
+        /// When it is set aside for a new one.
+        rotation: Rotation,
         /// Where it was written.
         place: Place,
     },
@@ -121,6 +124,24 @@ pub enum Node {
         /// A key of the body's object.
         field: String,
     },
+}
+
+/// When the file of a `file` node is set aside, and how many of those stay. By default never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Once it is this large. Lines stay whole, so it becomes larger by up to one batch of lines, or one long line.
+    pub bytes: Option<u64>,
+    /// Once its first line is this old, and another one comes.
+    pub after: Option<Duration>,
+    /// The oldest beyond this many are removed; 0: all stay.
+    pub keep: usize,
+}
+
+impl Rotation {
+    /// Whether the file is ever set aside.
+    pub fn is_on(&self) -> bool {
+        self.bytes.is_some() || self.after.is_some()
+    }
 }
 
 /// What the command line and the environment say over the file.

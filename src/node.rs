@@ -72,7 +72,7 @@ impl Node {
     pub fn open(config: &config::Node, files: &Files) -> Result<Self, NodeError> {
         Ok(match config {
             config::Node::Log => Node::Log(Log::default()),
-            config::Node::File { path, .. } => Node::File(File::open(path, files)?),
+            config::Node::File { path, rotation, .. } => Node::File(File::open(path, *rotation, files)?),
             config::Node::Discard => Node::Discard(Discard::default()),
             #[cfg(inrush_bench)]
             config::Node::Read { field } => Node::Read(Read::new(field)),
