@@ -12,13 +12,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, Overrides, edit::EditError, write_problem};
+use crate::config::{self, Config, ConfigError, Overrides, Webhook, edit::EditError, write_problem};
 use crate::limits::Limits;
 use crate::server::ServeError;
 
 mod check;
 mod list;
 mod new;
+mod send;
 mod serve;
 mod snippet;
 
@@ -30,12 +31,14 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// No webhook has the name that was asked for.
     pub const NO_SUCH_WEBHOOK: u8 = 66;
-    /// The address is in use or cannot be listened on.
+    /// The address is in use or cannot be listened on; for `send`, nobody answers there.
     pub const UNAVAILABLE: u8 = 69;
     /// The system refused to read or write a file, or another resource.
     pub const IO: u8 = 74;
     /// Another inrush uses the data directory; it may be gone later.
     pub const LOCKED: u8 = 75;
+    /// `send`: the server answered, and refused what was sent or failed to run it.
+    pub const REFUSED: u8 = 76;
     /// The config file is wrong: only an edit helps.
     pub const CONFIG: u8 = 78;
 }
@@ -46,9 +49,10 @@ Exit codes:
    1  an internal error, or a thread died
    2  the command line is wrong
   66  no webhook has that name
-  69  the address is in use or cannot be listened on
+  69  the address is in use or cannot be listened on; for `send`: no server answers there
   74  a file could not be read or written, or the system refused something
   75  another inrush uses the data directory
+  76  for `send`: the server answered with something else than 2xx
   78  the configuration is wrong";
 
 /// A self-hosted webhook ingestion engine.
@@ -96,6 +100,8 @@ enum Command {
     List(list::List),
     /// Say whether the config file is right, and which limits it gives
     Check,
+    /// Post a file, or what comes on stdin, to a webhook
+    Send(send::Send),
     /// Print a program that posts to a webhook
     Snippet(snippet::Snippet),
 }
@@ -152,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::New(new) => new.run(&options),
         Command::List(list) => list.run(&options),
         Command::Check => check::run(&options),
+        Command::Send(send) => send.run(&options),
         Command::Snippet(snippet) => snippet.run(&options),
     };
     match done {
@@ -200,6 +207,19 @@ impl Options {
         }
         Ok((config, limits))
     }
+}
+
+/// The webhook of that name, or what there is in its place.
+fn installed<'c>(config: &'c Config, name: &str) -> Result<&'c Webhook, Failure> {
+    config.webhook(name).ok_or_else(|| {
+        let names: Vec<&str> = config.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        let remedy = match (config::closest(name, names.iter().copied()), names.is_empty()) {
+            (Some(meant), _) => format!("did you mean {meant:?}?"),
+            (None, true) => "none is installed; add one with `inrush new NAME`".to_owned(),
+            (None, false) => format!("there are: {}", names.join(", ")),
+        };
+        Failure::new(exit::NO_SUCH_WEBHOOK, format!("no webhook is called {name:?}; {remedy}"))
+    })
 }
 
 fn threads(text: &str) -> Result<usize, String> {

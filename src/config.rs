@@ -17,6 +17,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -31,6 +32,7 @@ pub(crate) mod words;
 
 pub use limit_table::RawLimits;
 pub use secret::Secret;
+pub(crate) use section::closest;
 pub use source::{ConfigError, Place, Problem, Written, write_problem};
 
 /// The file that is read when nobody names another.
@@ -128,9 +130,9 @@ pub enum Node {
     /// One JSON line per event appended to a file.
     File {
         /// The file; its directory exists.
-        path: PathBuf,
-        /// Where it was written.
-        place: Place,
+        path: Written<PathBuf>,
+        /// When it is set aside for a new one.
+        rotation: Rotation,
     },
     /// Nothing but a count.
     Discard,
@@ -152,6 +154,24 @@ impl Node {
             #[cfg(inrush_bench)]
             Self::Read { .. } => "read",
         }
+    }
+}
+
+/// When the file of a `file` node is set aside, and how many of those stay. By default never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Once it is this large. Lines stay whole, so it becomes larger by up to one batch of lines, or one long line.
+    pub bytes: Option<u64>,
+    /// Once its first line is this old, and another one comes.
+    pub after: Option<Duration>,
+    /// The oldest beyond this many are removed; 0: all stay.
+    pub keep: usize,
+}
+
+impl Rotation {
+    /// Whether the file is ever set aside.
+    pub fn is_on(&self) -> bool {
+        self.bytes.is_some() || self.after.is_some()
     }
 }
 
@@ -223,7 +243,7 @@ impl Config {
 }
 
 /// An address to connect to, for one that is listened on: "every address" is reached through loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -99,7 +99,7 @@ impl AnyNode {
     pub fn open(config: &config::Node, files: &Files) -> Result<Self, NodeError> {
         Ok(match config {
             config::Node::Log => Self::Log(log::open()),
-            config::Node::File { path, .. } => Self::File(file::open(path, files)?),
+            config::Node::File { path, rotation } => Self::File(file::open(&path.value, *rotation, files)?),
             config::Node::Discard => Self::Discard(Discard::default()),
             #[cfg(inrush_bench)]
             config::Node::Read { field } => Self::Read(RefCell::new(Read::new(field))),

@@ -7,7 +7,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Options, exit, print};
+use super::{Failure, Options, installed, print};
 
 /// The arguments of `snippet`.
 #[derive(Debug, Args)]
@@ -55,11 +55,7 @@ impl Lang {
 impl Snippet {
     pub(super) fn run(self, options: &Options) -> Result<(), Failure> {
         let (config, _) = options.load()?;
-        let Some(webhook) = config.webhook(&self.name) else {
-            let names: Vec<&str> = config.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
-            let message = format!("no webhook is called {:?}; there are: {}", self.name, names.join(", "));
-            return Err(Failure::new(exit::NO_SUCH_WEBHOOK, message));
-        };
+        let webhook = installed(&config, &self.name)?;
         print(&fill(self.lang.template(), &webhook.name, &config.url(webhook), !webhook.secrets.is_empty()))
     }
 }

@@ -3,6 +3,7 @@
 //! `check` asks. `serve` opens the files and sees for itself, and whoever lists webhooks or adds one need not be the
 //! user that the server runs as.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -10,7 +11,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::{Config, ConfigError, Node, Problem};
+use super::{Config, ConfigError, Node, Problem, Written};
+
+/// The longest name that Linux file systems take (NAME_MAX).
+const NAME_BYTES_MAX: usize = 255;
+/// What rotation adds to a name: `.2026-11-25T03-47-31.123Z_0001`.
+const STAMP_BYTES: usize = 30;
 
 impl Config {
     /// Refuses each `file` node whose file this user could not append to, or not make.
@@ -21,12 +27,21 @@ impl Config {
         let nodes =
             self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
         let problem = |node: &Node| match node {
-            Node::File { path, place } => {
-                let error = appendable(path).err()?;
-                let message = format!(
-                    "cannot append to {}: {error}; let this user write there, or name another file",
-                    path.display()
-                );
+            Node::File { path: Written { value: path, place }, rotation } => {
+                let message = match (appendable(path), rotation.is_on()) {
+                    (Err(error), _) => format!(
+                        "cannot append to {}: {error}; let this user write there, or name another file",
+                        path.display()
+                    ),
+                    (Ok(()), true) => {
+                        let error = rotatable(path).err()?;
+                        format!(
+                            "cannot rotate {}: {error}; or remove rotate_bytes and rotate_after_s",
+                            path.display()
+                        )
+                    }
+                    (Ok(()), false) => return None,
+                };
                 Some(Problem::at(*place, message))
             }
             Node::Log | Node::Discard => None,
@@ -48,8 +63,7 @@ fn appendable(path: &Path) -> io::Result<()> {
         Ok(_) => Err(io::Error::other("it is neither a regular file nor a character device")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = directory_of(&end_of_links(path));
-            access(&directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-                let error = io::Error::from(error);
+            lets_make_files(&directory).map_err(|error| {
                 io::Error::other(format!(
                     "it is not there, and cannot be made in {}: {error}",
                     directory.display()
@@ -58,6 +72,29 @@ fn appendable(path: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether `path`, which can be appended to, could be set aside for a new file.
+fn rotatable(path: &Path) -> Result<(), String> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err("it is a character device; name a file".into());
+    }
+    // A link stays; what it leads to is renamed.
+    let path = end_of_links(path);
+    let name = path.file_name().map_or(0, OsStr::len);
+    if name + STAMP_BYTES > NAME_BYTES_MAX {
+        return Err(format!(
+            "its name has {name} bytes, and {STAMP_BYTES} more come with the time; shorten it"
+        ));
+    }
+    let directory = directory_of(&path);
+    lets_make_files(&directory).map_err(|error| {
+        format!("nothing can be made in {}: {error}; let this user write there", directory.display())
+    })
+}
+
+fn lets_make_files(directory: &Path) -> io::Result<()> {
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// The file that would be made for `path`: links that lead nowhere yet are followed. They end somewhere, or looking
@@ -80,14 +117,20 @@ fn directory_of(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
     use crate::config::Overrides;
 
     const ID: &str = "9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80";
 
     /// What `check_files` says of one `file` node with this path, in a config file in `directory`.
     fn check(directory: &Path, path: &str) -> Result<(), String> {
+        check_with(directory, path, "")
+    }
+
+    fn check_with(directory: &Path, path: &str, keys: &str) -> Result<(), String> {
         let text = format!(
-            "[[webhook]]\nname = 'a'\nid = '{ID}'\n[[webhook.trigger]]\nid = 'main'\nnodes = [{{ type = 'file', path = '{path}' }}]\n"
+            "[[webhook]]\nname = 'a'\nid = '{ID}'\n[[webhook.trigger]]\nid = 'main'\nnodes = [{{ type = 'file', path = '{path}' {keys} }}]\n"
         );
         let config =
             Config::parse(&directory.join("c.toml"), &text, &Overrides::default(), &|_| None).unwrap();
@@ -124,5 +167,38 @@ mod tests {
             let said = check(directory.path(), path).expect_err(path);
             assert!(said.contains("c.toml:6:34: cannot append to ") && said.contains(part), "{said}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_rotated_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let longest = "x".repeat(NAME_BYTES_MAX - STAMP_BYTES);
+        let too_long = format!("{longest}x");
+        std::os::unix::fs::symlink(&too_long, directory.path().join("link")).unwrap();
+        let fixed = directory.path().join("fixed");
+        std::fs::create_dir(&fixed).unwrap();
+        std::fs::write(fixed.join("there"), "").unwrap();
+        std::fs::set_permissions(&fixed, std::fs::Permissions::from_mode(0o555)).unwrap();
+        // root may write anywhere.
+        let root = rustix::process::geteuid().is_root();
+        let in_fixed = if root { Ok(()) } else { Err("nothing can be made in ") };
+        for (path, expected) in [
+            ("events.ndjson", Ok(())),
+            (&longest, Ok(())),
+            (&too_long, Err("its name has 226 bytes")),
+            ("link", Err("its name has 226 bytes")),
+            ("/dev/null", Err("cannot rotate /dev/null: it is a character device; name a file; or remove")),
+            ("/dev/full", Err("it is a character device")),
+            ("fixed/there", in_fixed),
+        ] {
+            assert_eq!(check(directory.path(), path), Ok(()), "{path}");
+            let said = check_with(directory.path(), path, ", rotate_bytes = 4096");
+            match (said, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
+                (said, _) => panic!("{path}: {said:?}"),
+            }
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is made");
     }
 }

@@ -1,10 +1,13 @@
 //! The tables of `inrush.toml`, read and validated. Every problem is collected; the config exists only without any.
 
+mod file;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use self::file::{check_rotations, read_file_node};
 use super::limit_table::RawLimits;
 use super::secret::expand;
 use super::section::{Section, closest};
@@ -55,6 +58,7 @@ pub(super) fn read(
         sections.into_iter().map(|section| read_webhook(&mut source, section, &around)).collect();
     top.finish(&mut source);
     check_unique(&mut source, &webhooks);
+    check_rotations(&mut source, &webhooks);
     if webhooks.is_empty() {
         source.warn(Place::default(), "no webhook is installed; add one with `inrush new NAME`");
     }
@@ -314,20 +318,7 @@ fn read_node(
         "read" => {
             section.string(source, "field", "\"id\"").map(|Written { value: field, .. }| Node::Read { field })
         }
-        "file" => match section.string(source, "path", "\"events.ndjson\"") {
-            Some(written) => {
-                let place = written.place;
-                let path = accept(source, written, |text| writable_file(path_of(text, around)?));
-                path.map(|path| Node::File { path, place })
-            }
-            None => {
-                source.refuse(
-                    section.place,
-                    "this file node has no `path`; add one, such as \"events.ndjson\"",
-                );
-                None
-            }
-        },
+        "file" => read_file_node(source, &mut section, around),
         other => {
             let meant = closest(other, TYPES.iter().copied()).map_or_else(
                 || format!("there are {}", TYPES.join(", ")),

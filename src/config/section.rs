@@ -186,7 +186,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 
 /// The known word that `written` was probably meant to be: its parts in another order, or at most a third of its
 /// letters differ, or it is a piece of the known word (`origins` for `allowed_origins`).
-pub(super) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let written = written.to_lowercase().replace('-', "_");
     known
         .map(|word| (if parts(&written) == parts(word) { 0 } else { edits(&written, word) }, word))

@@ -202,7 +202,9 @@ fn rounds<'b, 'v>(mut args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let nodes = args.pop().and_then(|nodes| Some(*nodes.downcast_ref::<CelInt>()?.inner())).unwrap_or(1);
     let value = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
     let rounds = value.as_sizer().map_or(1, |sizer| *sizer.size().inner());
-    work(weight(&*value).saturating_add(usize::try_from(rounds.saturating_mul(nodes)).unwrap_or(usize::MAX)))?;
+    work(
+        weight(&*value).saturating_add(usize::try_from(rounds.saturating_mul(nodes)).unwrap_or(usize::MAX)),
+    )?;
     Ok(value)
 }
 
@@ -219,7 +221,10 @@ fn bool<'b, 'v>(bool: bool) -> CowVal<'b, 'v> {
 
 /// That there is no `function` for values of these types.
 fn no_such(function: &str, args: &Args<'_, '_>) -> ExecutionError {
-    ExecutionError::no_such_overload(function, args.iter().map(|arg| arg.get_type().name().to_owned()).collect())
+    ExecutionError::no_such_overload(
+        function,
+        args.iter().map(|arg| arg.get_type().name().to_owned()).collect(),
+    )
 }
 
 /// Whether two values are equal: numbers by their exact value, lists and objects by what they hold.
@@ -237,12 +242,15 @@ fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
     if left.downcast_ref::<Exact>().is_some() || right.downcast_ref::<Exact>().is_some() {
         return Err(ExecutionError::function_error("==", "a number or a string is not representable"));
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelList<'_>>(), right.downcast_ref::<CelList<'_>>()) {
+    if let (Some(left), Some(right)) =
+        (left.downcast_ref::<CelList<'_>>(), right.downcast_ref::<CelList<'_>>())
+    {
         let (left, right) = (left.inner(), right.inner());
         return Ok(left.len() == right.len()
             && all(left.iter().zip(right).map(|(left, right)| equal(left.as_ref(), right.as_ref())))?);
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelMap<'_>>(), right.downcast_ref::<CelMap<'_>>()) {
+    if let (Some(left), Some(right)) = (left.downcast_ref::<CelMap<'_>>(), right.downcast_ref::<CelMap<'_>>())
+    {
         let (left, right) = (left.inner(), right.inner());
         return Ok(left.len() == right.len()
             && all(left.iter().map(|(key, value)| match right.get(key) {
@@ -312,7 +320,8 @@ fn arithmetic<'b, 'v>(
     double: Option<fn(f64, f64) -> f64>,
 ) -> Answer<'b, 'v> {
     let (left, right) = (arg(args, 0)?, arg(args, 1)?);
-    let out_of_range = || ExecutionError::function_error(operator, "the result is beyond the range of its type");
+    let out_of_range =
+        || ExecutionError::function_error(operator, "the result is beyond the range of its type");
     if let (Some(left), Some(right)) = (left.downcast_ref::<CelInt>(), right.downcast_ref::<CelInt>()) {
         let result = int(*left.inner(), *right.inner()).ok_or_else(out_of_range)?;
         return Ok(CowVal::owned(CelInt::from(result)));
@@ -338,7 +347,9 @@ fn add<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         grow(left.inner().len() + right.inner().len())?;
         return Ok(CowVal::owned(CelString::from([left.inner(), right.inner()].concat())));
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelList<'v>>(), right.downcast_ref::<CelList<'v>>()) {
+    if let (Some(left), Some(right)) =
+        (left.downcast_ref::<CelList<'v>>(), right.downcast_ref::<CelList<'v>>())
+    {
         work(weight(left) + weight(right))?;
         let elements: Vec<Box<dyn Val + 'v>> =
             left.inner().iter().chain(right.inner()).map(|element| element.clone_as_boxed()).collect();
@@ -353,9 +364,10 @@ fn negate<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         return Ok(CowVal::owned(CelDouble::from(-double.inner())));
     }
     let int = value.downcast_ref::<CelInt>().ok_or_else(|| no_such("-", &args))?;
-    let result = int.inner().checked_neg().ok_or_else(|| {
-        ExecutionError::function_error("-", "the result is beyond the range of its type")
-    })?;
+    let result = int
+        .inner()
+        .checked_neg()
+        .ok_or_else(|| ExecutionError::function_error("-", "the result is beyond the range of its type"))?;
     Ok(CowVal::owned(CelInt::from(result)))
 }
 

@@ -1,9 +1,9 @@
 //! From what the operator wrote to what runs: every constant path becomes one name, every operator that the library
 //! gets wrong or does not count becomes ours, and whatever can be known to be a mistake is one.
 
+use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SourceInfo};
 use cel::common::types::{CelInt, CelString};
-use cel::IdedExpr;
 
 use super::error::ExprError;
 use super::functions::{CALLABLE, CHARGE, OPERATORS, Pattern, ROUNDS};
@@ -70,7 +70,9 @@ impl<'t> Rewriter<'t> {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => match name.as_str() {
                 name if self.is_bound(name) || TYPES.contains(&name) => Ok(()),
-                "payload" => self.mistake(id, "name a part of it: payload.body, query, headers, path or method"),
+                "payload" => {
+                    self.mistake(id, "name a part of it: payload.body, query, headers, path or method")
+                }
                 "variables" => self.mistake(id, "name one of them: variables.NAME"),
                 name => {
                     let message = format!("unknown name `{name}`");
@@ -79,7 +81,9 @@ impl<'t> Rewriter<'t> {
             },
             Expr::Select(select) => self.rewrite(&mut select.operand),
             Expr::Call(call) => self.rewrite_call(id, call),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.rewrite_charged(element)),
+            Expr::List(list) => {
+                list.elements.iter_mut().try_for_each(|element| self.rewrite_charged(element))
+            }
             Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
                 EntryExpr::MapEntry(entry) => {
                     self.rewrite_charged(&mut entry.key)?;
@@ -162,7 +166,8 @@ impl<'t> Rewriter<'t> {
                 callable if callable.member == [0] => format!("value.{name}()"),
                 _ => format!("value.{name}(argument)"),
             };
-            let message = format!("`{name}` is not called with {} arguments here, write {example}", call.args.len());
+            let message =
+                format!("`{name}` is not called with {} arguments here, write {example}", call.args.len());
             return self.mistake(id, message);
         }
         if name == "matches" {
@@ -260,7 +265,9 @@ impl<'t> Rewriter<'t> {
         let mut at = node;
         let name = loop {
             let (operand, segment) = match &at.expr {
-                Expr::Select(select) if !select.test => (&*select.operand, Segment::Key(select.field.clone())),
+                Expr::Select(select) if !select.test => {
+                    (&*select.operand, Segment::Key(select.field.clone()))
+                }
                 Expr::Select(select) if std::ptr::eq(at, node) => {
                     ask = Ask::Presence;
                     (&*select.operand, Segment::Key(select.field.clone()))
@@ -297,7 +304,8 @@ impl<'t> Rewriter<'t> {
             && key.bytes().any(|byte| byte.is_ascii_uppercase())
         {
             let lower = key.to_ascii_lowercase();
-            return self.mistake(at.id, format!("names of headers are lower case: payload.headers[{lower:?}]"));
+            return self
+                .mistake(at.id, format!("names of headers are lower case: payload.headers[{lower:?}]"));
         }
         if path.segments.len() > SEGMENTS_MAX {
             return self.mistake(at.id, format!("a path has at most {SEGMENTS_MAX} steps"));
@@ -306,7 +314,12 @@ impl<'t> Rewriter<'t> {
     }
 
     /// Where a path starts; takes the step from `payload`. `None` when there is no such step.
-    fn root_of(&self, ident: &IdedExpr, name: &str, segments: &mut Vec<Segment>) -> Result<Option<Root>, ExprError> {
+    fn root_of(
+        &self,
+        ident: &IdedExpr,
+        name: &str,
+        segments: &mut Vec<Segment>,
+    ) -> Result<Option<Root>, ExprError> {
         if name == "payload" {
             return match segments.first() {
                 None => Ok(None),
@@ -326,7 +339,8 @@ impl<'t> Rewriter<'t> {
             let meant = Path { root, segments: segments.clone() };
             return self.mistake(ident.id, format!("unknown name `{name}`, did you mean {meant}?"));
         }
-        let message = format!("unknown name `{name}`; known are payload, webhook, id, received_at and variables");
+        let message =
+            format!("unknown name `{name}`; known are payload, webhook, id, received_at and variables");
         self.mistake(ident.id, message)
     }
 }
@@ -349,7 +363,8 @@ fn wrap(node: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
     let id = node.id;
     let inner = std::mem::take(node);
     let args = std::iter::once(inner).chain(more).collect();
-    *node = IdedExpr { id, expr: Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }) };
+    *node =
+        IdedExpr { id, expr: Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }) };
 }
 
 /// The nodes under a node, itself included.
@@ -374,7 +389,8 @@ pub(super) fn visit(node: &IdedExpr, depth: usize, see: &mut dyn FnMut(usize)) {
             }
         }),
         Expr::Comprehension(comprehension) => {
-            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } = &**comprehension;
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } =
+                &**comprehension;
             [iter_range, accu_init, loop_cond, loop_step, result].into_iter().for_each(below);
         }
         Expr::Struct(_) | Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => {}

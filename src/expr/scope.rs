@@ -53,7 +53,11 @@ struct Scope<'v> {
 impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         if let Some(at) = name.strip_prefix(PATTERN_PREFIX) {
-            return self.compiled.patterns.get(at.parse::<usize>().ok()?).map(|pattern| CowVal::Borrowed(pattern));
+            return self
+                .compiled
+                .patterns
+                .get(at.parse::<usize>().ok()?)
+                .map(|pattern| CowVal::Borrowed(pattern));
         }
         let at = name.strip_prefix(SLOT_PREFIX)?.parse::<usize>().ok()?;
         let (slot, found) = (self.compiled.slots.get(at)?, self.found.get(at)?);
@@ -198,7 +202,11 @@ impl<'v> Scope<'v> {
             }
             E::NoSuchKey(key) => format!("there is no field `{}`", key.chars().take(64).collect::<String>()),
             E::NoSuchOverload(error) => {
-                format!("`{}` is not for values of the types {}", error.function(), error.argument_types().join(", "))
+                format!(
+                    "`{}` is not for values of the types {}",
+                    error.function(),
+                    error.argument_types().join(", ")
+                )
             }
             E::UnexpectedType { got, want } => format!("a value is of type {got}, not {want}"),
             E::FunctionError { function, message } => {
@@ -288,12 +296,15 @@ impl Indexer for AllVariables<'_> {
 
 fn name_of(name: &dyn Val) -> Result<&str, ExecutionError> {
     let string = name.downcast_ref::<CelString<'_>>().map(CelString::inner);
-    string.ok_or_else(|| ExecutionError::no_such_overload("variables[_]", vec![name.get_type().name().to_owned()]))
+    string.ok_or_else(|| {
+        ExecutionError::no_such_overload("variables[_]", vec![name.get_type().name().to_owned()])
+    })
 }
 
 /// The value of a condition.
 pub(super) fn as_bool(value: &dyn Val) -> Result<bool, EvalError> {
     let bool = value.downcast_ref::<CelBool>().map(|bool| *bool.inner());
-    bool.ok_or_else(|| EvalError::new(format!("the condition is of type {}, not bool", value.get_type().name())))
+    bool.ok_or_else(|| {
+        EvalError::new(format!("the condition is of type {}, not bool", value.get_type().name()))
+    })
 }
-

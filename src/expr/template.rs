@@ -47,7 +47,11 @@ impl Template {
             }
             let inside = start + 2;
             let Some(length) = hole_length(&text[inside..]) else {
-                return Err(ExprError::at(text, start, "this hole does not end, write }} behind its expression"));
+                return Err(ExprError::at(
+                    text,
+                    start,
+                    "this hole does not end, write }} behind its expression",
+                ));
             };
             let compiled = Compiled::new(&text[inside..inside + length]).map_err(|mut mistake| {
                 mistake.column += text[..inside].chars().count();

@@ -116,7 +116,9 @@ impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nodes => write!(f, "holds more than {NODES_MAX} values, too many for an expression"),
-            Self::Text => write!(f, "holds more than {TEXT_BYTES_MAX} bytes of text, too many for an expression"),
+            Self::Text => {
+                write!(f, "holds more than {TEXT_BYTES_MAX} bytes of text, too many for an expression")
+            }
             Self::Depth => write!(f, "is nested deeper than {DEPTH_MAX} levels, too deep for an expression"),
             Self::Key => f.write_str("has a key that is not representable"),
         }
@@ -201,7 +203,8 @@ pub(super) fn from_text<'v>(text: &'v str, room: &mut Room) -> Result<Bound<'v>,
             room.text(text)?;
             let inside = text.get(1..text.len() - 1).unwrap_or_default();
             Ok(if inside.contains('\\') {
-                serde_json::from_str::<String>(text).map_or_else(|_| exact(text), |string| Bound::String(string.into()))
+                serde_json::from_str::<String>(text)
+                    .map_or_else(|_| exact(text), |string| Bound::String(string.into()))
             } else {
                 Bound::String(inside.into())
             })
@@ -311,7 +314,9 @@ impl std::fmt::Display for NotJson {
             Self::Exact => f.write_str("the result is a number or a string that is not representable"),
             Self::NotFinite => f.write_str("the result is a number that is infinite or not a number"),
             Self::Key => f.write_str("the result is an object with a key that is not a string"),
-            Self::TooLarge => write!(f, "the result is larger than {TEXT_BYTES_MAX} bytes or nested too deep"),
+            Self::TooLarge => {
+                write!(f, "the result is larger than {TEXT_BYTES_MAX} bytes or nested too deep")
+            }
         }
     }
 }

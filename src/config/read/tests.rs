@@ -1,7 +1,9 @@
 //! Every mistake is named at its place, all of them at once, and what is right is read as it was meant.
 
 use super::*;
+use crate::config::Rotation;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const ID: &str = "9f3c2f6e-0a51-4d0c-9f6e-2a7d3c1b5e80";
 
@@ -70,7 +72,9 @@ fn a_full_file() {
     assert_eq!(webhook.body_bytes_max, Some(1000));
     assert_eq!(webhook.keep_headers, ["authorization"]);
     let place = Place { line: 19, column: 52 };
-    assert_eq!(webhook.triggers[0].nodes, [Node::Log, Node::File { path: "./e.ndjson".into(), place }]);
+    let file =
+        Node::File { path: Written { value: "./e.ndjson".into(), place }, rotation: Rotation::default() };
+    assert_eq!(webhook.triggers[0].nodes, [Node::Log, file]);
     let counting = Trigger { id: "count".into(), nodes: vec![Node::Discard], ..Trigger::default() };
     assert_eq!(webhook.triggers[1], counting);
     assert_eq!(config.url(webhook), format!("https://hooks.example.com/in/{ID}"));
@@ -286,4 +290,38 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn rotations() {
+    let node = |keys: &str| {
+        let nodes = format!("nodes = [{{ type = 'file', path = 'e', {keys} }}]");
+        match webhook(&format!("[[webhook.trigger]]\nid = 'm'\n{nodes}\n")).triggers.remove(0).nodes.remove(0)
+        {
+            Node::File { rotation, .. } => rotation,
+            other => panic!("{other:?}"),
+        }
+    };
+    let hour = Some(Duration::from_secs(3600));
+    for (keys, expected) in [
+        ("rotate_bytes = 1_000_000", Rotation { bytes: Some(1_000_000), after: None, keep: 0 }),
+        ("rotate_after_s = 3600, keep = 24", Rotation { bytes: None, after: hour, keep: 24 }),
+        ("rotate_bytes = 4096, rotate_after_s = 3600", Rotation { bytes: Some(4096), after: hour, keep: 0 }),
+    ] {
+        assert_eq!(node(keys), expected, "{keys}");
+        assert!(expected.is_on());
+    }
+    assert!(!Rotation::default().is_on());
+
+    let refuse = |nodes: &str, part: &str| {
+        check_webhook(&format!("[[webhook.trigger]]\nid = 'm'\nnodes = [{nodes}]\n"), &[part]);
+    };
+    refuse("{ type = 'file', path = 'e', keep = 3 }", "6:46: `keep` alone does nothing");
+    refuse("{ type = 'file', path = 'e', rotate_bytes = 1 }", "between 4096 and");
+    refuse("{ type = 'file', path = 'e', rotate_after_s = '1h' }", "a whole number of seconds");
+    refuse("{ type = 'file', path = 'e', rotate_after_ms = 1 }", "did you mean `rotate_after_s`?");
+    refuse(
+        "{ type = 'file', path = 'e', rotate_bytes = 4096 }, { type = 'file', path = 'e' }",
+        "6:86: ./e is also written to by the node in line 6",
+    );
 }

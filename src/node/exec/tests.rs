@@ -265,7 +265,8 @@ fn a_command_sees_three_descriptors_no_blocked_signal_and_no_terminal() {
     let arguments = ["1000".to_owned()];
     let (fds, status, stat) = runtime().block_on(async {
         let mut run = std::pin::pin!(exec.run(&event, &arguments));
-        assert!(futures_util::poll!(&mut run).is_pending());
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(run.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
         let [pid] = &marked(&format!("INRUSH_EVENT_ID={}", event.event().id()))[..] else {
             panic!("one command")
         };
