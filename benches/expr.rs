@@ -1,1 +1,3 @@
+//! Conditions and templates.
+
 fn main() {}

@@ -142,7 +142,7 @@ impl From<ServeError> for Failure {
             ServeError::Locked { .. } => exit::LOCKED,
             ServeError::Config { .. } | ServeError::Node { .. } => exit::CONFIG,
             ServeError::Driver { .. } => exit::USAGE,
-            ServeError::Io { .. } => exit::IO,
+            ServeError::Variables { .. } | ServeError::Io { .. } => exit::IO,
             ServeError::Died { .. } => exit::INTERNAL,
         };
         Self::new(code, error.to_string())

@@ -129,11 +129,19 @@ pub enum Node {
     Log,
     /// One JSON line per event appended to a file.
     File {
-        /// The file; its directory exists.
+        /// The file; its directory exists. With a name, that directory.
         path: Written<PathBuf>,
+        /// The name of the file in it, a template.
+        name: Option<Written<String>>,
         /// When it is set aside for a new one.
         rotation: Rotation,
     },
+    /// A command for each event.
+    Exec(Exec),
+    /// A request to another server for each event.
+    Forward(Forward),
+    /// A change to a variable of the webhook.
+    Variable(Variable),
     /// Nothing but a count.
     Discard,
     /// Reads a field of the body and counts whether it is there.
@@ -144,12 +152,81 @@ pub enum Node {
     },
 }
 
+/// The node `exec`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// A path, or a name to look for in the server's `PATH`.
+    pub program: Written<String>,
+    /// Templates.
+    pub arguments: Vec<Written<String>>,
+    /// What a relative path of the program starts from; absolute.
+    pub base: PathBuf,
+    /// Where it runs, if not where the server does.
+    pub directory: Option<PathBuf>,
+    /// Variables of the server's environment that it gets.
+    pub env: Vec<String>,
+    /// Variables with a value of their own.
+    pub env_set: Vec<(String, String)>,
+    /// How long it may run.
+    pub timeout_ms: u64,
+    /// How many of it run at once on one worker.
+    pub in_flight: usize,
+}
+
+/// The node `forward`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// Where to; a template behind the host.
+    pub url: Written<String>,
+    /// Headers of the event that are passed on.
+    pub headers: Vec<Written<String>>,
+    /// Other headers; templates.
+    pub set_headers: Vec<(String, Written<String>)>,
+    /// What is sent instead of the bytes received; a template.
+    pub body: Option<Written<String>>,
+    /// Keys that sign it; none: it is not signed.
+    pub signing_keys: Vec<Written<Secret>>,
+    /// Inner addresses that may be connected to.
+    pub allow: Vec<Written<String>>,
+    /// Authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// For the whole exchange.
+    pub timeout_ms: u64,
+    /// Of that, for the connection.
+    pub connect_timeout_ms: u64,
+    /// How many are on their way at once from one worker.
+    pub in_flight: usize,
+}
+
+/// The node `variable`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Which one; a template.
+    pub name: Written<String>,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What becomes of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It gets the value of an expression.
+    Set(Written<String>),
+    /// The value of an expression, a whole number, is added to it.
+    Increment(Written<String>),
+    /// It goes.
+    Delete,
+}
+
 impl Node {
     /// The word for it in the file.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::File { .. } => "file",
+            Self::Exec(_) => "exec",
+            Self::Forward(_) => "forward",
+            Self::Variable(_) => "variable",
             Self::Discard => "discard",
             #[cfg(inrush_bench)]
             Self::Read { .. } => "read",

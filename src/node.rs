@@ -4,6 +4,7 @@
 //! [`AnyNode::run_at_once`] does what needs no waiting, and says so if it has to wait; then the trigger takes a share in
 //! the event, and [`AnyNode::run`] waits beside the other events of the worker.
 
+mod compile;
 mod discard;
 mod exec;
 mod file;
@@ -14,26 +15,41 @@ mod log;
 mod native;
 #[cfg(inrush_bench)]
 mod read;
+mod variable;
 
 #[cfg(any(test, inrush_bench))]
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Instant;
 
+pub use compile::{expression_reads, mistake};
 pub use discard::Discard;
-pub use exec::{Exec, ExecOptions};
+pub use exec::{Exec, ExecNode, ExecOptions};
 pub use file::{File, Files};
-pub use forward::Forward;
+pub use forward::ForwardNode;
 pub use line::EventLine;
 pub use log::Log;
 pub use native::{Blocking, BlockingFn, BoxError, Native, Node, Own};
 #[cfg(inrush_bench)]
 pub use read::Read;
+pub use variable::Variable;
 
-use crate::config;
+use crate::config::{self, Problem};
 use crate::event::{Event, HeldEvent, Reads};
+use crate::expr::Variables;
 
 /// Bodies up to this many bytes come to blocking functions with their value.
 const BLOCKING_VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// What a node finds around it when it is made.
+pub struct Surroundings<'a> {
+    /// The files that nodes have open.
+    pub files: &'a Files,
+    /// What its webhook keeps.
+    pub variables: &'a Arc<Variables>,
+    /// The id of its trigger.
+    pub trigger: &'a str,
+}
 
 /// Why a node did not do its work for an event.
 #[derive(Debug)]
@@ -65,6 +81,12 @@ pub enum AnyNode {
     Log(Log),
     /// One JSON line per event at the end of a file.
     File(File),
+    /// Runs a command.
+    Exec(ExecNode),
+    /// Sends the event to another server.
+    Forward(Box<ForwardNode>),
+    /// Keeps something of the event.
+    Variable(Variable),
     /// Counts the event.
     Discard(Discard),
     /// Of the program that inrush is a part of.
@@ -95,15 +117,38 @@ impl AnyNode {
     /// Makes the node that the operator asked for.
     ///
     /// # Errors
-    /// When it cannot get what it needs, such as its file.
-    pub fn open(config: &config::Node, files: &Files) -> Result<Self, NodeError> {
+    /// When it has a mistake, or cannot get what it needs, such as its file.
+    pub fn open(config: &config::Node, around: &Surroundings<'_>) -> Result<Self, Problem> {
         Ok(match config {
             config::Node::Log => Self::Log(log::open()),
-            config::Node::File { path, rotation } => Self::File(file::open(&path.value, *rotation, files)?),
+            config::Node::File { path, name: _, rotation } => {
+                let file = file::open(&path.value, *rotation, around.files);
+                Self::File(file.map_err(|error| Problem::at(path.place, error.to_string()))?)
+            }
+            config::Node::Exec(exec) => Self::Exec(ExecNode::open(exec, around)?),
+            config::Node::Forward(forward) => Self::Forward(Box::new(ForwardNode::open(forward, around)?)),
+            config::Node::Variable(variable) => Self::Variable(Variable::open(variable, around)?),
             config::Node::Discard => Self::Discard(Discard::default()),
             #[cfg(inrush_bench)]
             config::Node::Read { field } => Self::Read(RefCell::new(Read::new(field))),
         })
+    }
+
+    /// Looks for the mistakes that [`AnyNode::open`] would find, but opens no file that is written to: whether these can be
+    /// is for [`config::Config::check_files`].
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn check(config: &config::Node, around: &Surroundings<'_>) -> Result<(), Problem> {
+        match config {
+            config::Node::Log | config::Node::Discard => Ok(()),
+            config::Node::File { .. } => Ok(()),
+            config::Node::Exec(_) | config::Node::Forward(_) | config::Node::Variable(_) => {
+                Self::open(config, around).map(drop)
+            }
+            #[cfg(inrush_bench)]
+            config::Node::Read { .. } => Ok(()),
+        }
     }
 
     /// Makes a node of the program that inrush is a part of.
@@ -121,6 +166,9 @@ impl AnyNode {
         match self {
             Self::Log(_) => "log",
             Self::File(_) => "file",
+            Self::Exec(_) => "exec",
+            Self::Forward(_) => "forward",
+            Self::Variable(_) => "variable",
             Self::Discard(_) => "discard",
             Self::Own(_) | Self::Blocking(_) => "native",
             #[cfg(inrush_bench)]
@@ -134,6 +182,9 @@ impl AnyNode {
     pub fn reads(&self) -> Reads {
         match self {
             Self::Log(_) | Self::File(_) => Reads { value_up_to: 0, text: true },
+            Self::Exec(exec) => exec.reads(),
+            Self::Forward(forward) => forward.reads(),
+            Self::Variable(variable) => variable.reads(),
             Self::Discard(_) => Reads::default(),
             Self::Own(own) => own.reads(),
             // Its value would have to be built before it is known whether it is looked at.
@@ -156,8 +207,9 @@ impl AnyNode {
                 discard.run();
                 AtOnce::Done(Ok(()))
             }
+            Self::Variable(variable) => AtOnce::Done(variable.run(event)),
             Self::Own(own) => AtOnce::Done(own.run(event)),
-            Self::Blocking(_) => AtOnce::MustWait,
+            Self::Exec(_) | Self::Forward(_) | Self::Blocking(_) => AtOnce::MustWait,
             #[cfg(inrush_bench)]
             Self::Read(read) => {
                 read.borrow_mut().run(event);
@@ -180,6 +232,8 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.append(event, &mut line).await,
             Self::File(file) => file.append(event, &mut line).await,
+            Self::Exec(exec) => exec.run(event).await,
+            Self::Forward(forward) => forward.run(event).await,
             Self::Blocking(blocking) => blocking.run(event).await,
             #[cfg(test)]
             Self::Test(test) => (test.wait)(event.clone()).await,
@@ -190,6 +244,8 @@ impl AnyNode {
     /// How many events it may have on its way at once; `None`: it never waits.
     pub fn in_flight_max(&self) -> Option<usize> {
         match self {
+            Self::Exec(exec) => Some(exec.in_flight_max),
+            Self::Forward(forward) => Some(forward.in_flight_max),
             Self::Blocking(blocking) => Some(blocking.in_flight_max),
             #[cfg(test)]
             Self::Test(_) => Some(2),

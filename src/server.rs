@@ -16,6 +16,7 @@
 //! | `build` | the threads, the queues between them |
 //! | `installed` | webhooks and triggers, and what another config changes of them |
 //! | `reload` | when the config is read anew |
+//! | `saving` | what webhooks keep in variables |
 //! | `socket` | addresses |
 
 mod build;
@@ -25,6 +26,7 @@ mod installed;
 mod life;
 mod orders;
 mod reload;
+mod saving;
 mod socket;
 
 use std::fmt;
@@ -35,7 +37,7 @@ use std::thread::JoinHandle;
 use crate::config::Config;
 use crate::limits::Limits;
 
-pub use builder::Builder;
+pub use builder::{Builder, check};
 pub use error::ServeError;
 
 /// What a running server says of itself.

@@ -19,8 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "console", "ingest", "trigger", "node", "journal", "queue", "event", "http", "buffer", "verify",
-            "limits", "config", "metrics", "io",
+            "console", "ingest", "trigger", "node", "expr", "journal", "queue", "event", "http", "buffer",
+            "verify", "limits", "config", "metrics", "io",
         ],
     ),
     ("console", &["config", "limits", "metrics"]),

@@ -27,7 +27,12 @@ impl Config {
         let nodes =
             self.webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
         let problem = |node: &Node| match node {
-            Node::File { path: Written { value: path, place }, rotation } => {
+            Node::File { path: Written { value: directory, place }, name: Some(_), .. } => {
+                let error = lets_make_files(directory).err()?;
+                let message = format!("cannot make files in {}: {error}", directory.display());
+                Some(Problem::at(*place, message))
+            }
+            Node::File { path: Written { value: path, place }, name: None, rotation } => {
                 let message = match (appendable(path), rotation.is_on()) {
                     (Err(error), _) => format!(
                         "cannot append to {}: {error}; let this user write there, or name another file",
@@ -44,7 +49,7 @@ impl Config {
                 };
                 Some(Problem::at(*place, message))
             }
-            Node::Log | Node::Discard => None,
+            Node::Log | Node::Exec(_) | Node::Forward(_) | Node::Variable(_) | Node::Discard => None,
             #[cfg(inrush_bench)]
             Node::Read { .. } => None,
         };

@@ -1,18 +1,23 @@
 //! The tables of `inrush.toml`, read and validated. Every problem is collected; the config exists only without any.
 
+mod exec;
 mod file;
+mod forward;
+mod trigger;
+mod variable;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use self::file::{check_rotations, read_file_node};
+use self::file::check_rotations;
+use self::trigger::read_triggers;
 use super::limit_table::RawLimits;
 use super::secret::expand;
-use super::section::{Section, closest};
+use super::section::Section;
 use super::source::{Place, Problem, Source, Written};
-use super::{Config, ConfigError, Node, Overrides, Secret, Server, Trigger, Webhook, words};
+use super::{Config, ConfigError, Overrides, Secret, Server, Webhook, words};
 
 /// The most threads of a kind; far beyond any machine, and still no accident with an extra digit.
 const THREADS_MAX: u64 = 1024;
@@ -252,86 +257,6 @@ fn secret_from(path: &Path) -> Result<Secret, String> {
     Secret::new(text.to_owned()).map_err(|message| format!("secret_file {}: {message}", path.display()))
 }
 
-fn read_triggers(
-    source: &mut Source<'_>,
-    section: &mut Section<'_, '_>,
-    around: &Surroundings<'_>,
-) -> Vec<Trigger> {
-    let mut triggers: Vec<Trigger> = Vec::new();
-    for mut section in section.tables(source, "trigger", "[[webhook.trigger]]") {
-        let mut trigger = Trigger::default();
-        match section.string(source, "id", "\"main\"") {
-            Some(written) => {
-                trigger.id.clone_from(&written.value);
-                if triggers.iter().any(|other| other.id == trigger.id) {
-                    let message =
-                        format!("two triggers of this webhook have the id {:?}; rename one", trigger.id);
-                    source.refuse(written.place, message);
-                }
-                accept(source, written, |text| words::trigger_id(text));
-            }
-            None => source.refuse(section.place, "this trigger has no `id`; add one, such as id = \"main\""),
-        }
-        trigger.when = section.string(source, "when", "'payload.body.type == \"invoice.paid\"'");
-        trigger.key = section.string(source, "key", "\"payload.body.customer\"");
-        trigger.ordered = section.boolean(source, "ordered").unwrap_or(false);
-        trigger.on_error = section
-            .string(source, "on_error", "\"stop\"")
-            .and_then(|written| accept(source, written, |text| words::on_error(text)))
-            .unwrap_or_default();
-        let problems_before = source.problems.len();
-        for node in section.tables(source, "nodes", "nodes = [{ type = \"log\" }]") {
-            trigger.nodes.extend(read_node(source, node, around));
-        }
-        if trigger.nodes.is_empty() && source.problems.len() == problems_before {
-            let message =
-                "this trigger has no nodes; add nodes = [{ type = \"log\" }], or \"discard\" to do nothing";
-            source.refuse(section.place, message);
-        }
-        section.finish(source);
-        triggers.push(trigger);
-    }
-    triggers
-}
-
-fn read_node(
-    source: &mut Source<'_>,
-    mut section: Section<'_, '_>,
-    around: &Surroundings<'_>,
-) -> Option<Node> {
-    const TYPES: &[&str] = &[
-        "log",
-        "file",
-        "discard",
-        #[cfg(inrush_bench)]
-        "read",
-    ];
-    let Some(kind) = section.string(source, "type", "\"log\"") else {
-        source
-            .refuse(section.place, format!("this node has no `type`; give it one of: {}", TYPES.join(", ")));
-        return None;
-    };
-    let node = match kind.value.as_str() {
-        "log" => Some(Node::Log),
-        "discard" => Some(Node::Discard),
-        #[cfg(inrush_bench)]
-        "read" => {
-            section.string(source, "field", "\"id\"").map(|Written { value: field, .. }| Node::Read { field })
-        }
-        "file" => read_file_node(source, &mut section, around),
-        other => {
-            let meant = closest(other, TYPES.iter().copied()).map_or_else(
-                || format!("there are {}", TYPES.join(", ")),
-                |meant| format!("did you mean {meant:?}?"),
-            );
-            source.refuse(kind.place, format!("unknown node type {other:?}; {meant}"));
-            return None;
-        }
-    };
-    section.finish(source);
-    node
-}
-
 /// A path of the file: expanded, and relative to the file's directory.
 fn path_of(text: &str, around: &Surroundings<'_>) -> Result<PathBuf, String> {
     let expanded = expand(text, around.environment)?;
@@ -339,6 +264,13 @@ fn path_of(text: &str, around: &Surroundings<'_>) -> Result<PathBuf, String> {
         return Err("the path is empty or has a NUL in it; write one".into());
     }
     Ok(around.directory.join(expanded))
+}
+
+fn existing_directory(path: PathBuf) -> Result<PathBuf, String> {
+    match path.is_dir() {
+        true => Ok(path),
+        false => Err(format!("the directory {} does not exist; create it first", path.display())),
+    }
 }
 
 /// The file a node appends to: its directory is there, and it is no directory itself.

@@ -7,8 +7,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// The longest secret: it has to fit a header line beside everything else.
 pub const SECRET_BYTES_MAX: usize = 1024;
 
-/// What a sender puts into `x-bp-secret`. Neither `Debug` nor an error shows its value.
-#[derive(Clone)]
+/// What a sender puts into `x-bp-secret`, or a key that signs. Neither `Debug` nor an error shows its value.
+///
+/// Two are compared to see whether the operator changed one, never with what a sender said: that is the business of
+/// [`crate::verify`].
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -100,6 +100,59 @@ impl<'a, 'i> Section<'a, 'i> {
         }
     }
 
+    /// A string, or a whole number as its digits; `like` shows a string.
+    pub(super) fn string_or_number(
+        &mut self,
+        source: &mut Source<'_>,
+        key: &'static str,
+        like: &str,
+    ) -> Option<Written<String>> {
+        let (value, span) = self.value(key)?;
+        let place = source.place(&span);
+        let value = match value {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            DeValue::Integer(digits) => {
+                i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(|number| number.to_string())
+            }
+            _ => None,
+        };
+        if value.is_none() {
+            let message = format!("`{key}` has to be a whole number of 64 bits, or a string, such as {like}");
+            source.refuse(place, message);
+        }
+        Some(Written { value: value?, place })
+    }
+
+    /// A table of strings, in the order of the file; absent: empty. `like` shows one.
+    pub(super) fn string_table(
+        &mut self,
+        source: &mut Source<'_>,
+        key: &'static str,
+        like: &str,
+    ) -> Vec<(String, Written<String>)> {
+        let Some((value, span)) = self.value(key) else { return Vec::new() };
+        let DeValue::Table(table) = value else {
+            let place = source.place(&span);
+            source.refuse(place, format!("`{key}` is {}; it has to be a table, such as {like}", kind(value)));
+            return Vec::new();
+        };
+        let mut strings = Vec::new();
+        for (name, value) in table.iter() {
+            let place = source.place(&value.span());
+            match value.get_ref() {
+                DeValue::String(text) => {
+                    let value = text.clone().into_owned();
+                    strings.push((name.get_ref().clone().into_owned(), Written { value, place }));
+                }
+                other => source.refuse(
+                    place,
+                    format!("`{key}` holds {}; it is a table of strings, such as {like}", kind(other)),
+                ),
+            }
+        }
+        strings
+    }
+
     /// True or false.
     pub(super) fn boolean(&mut self, source: &mut Source<'_>, key: &'static str) -> Option<bool> {
         let (value, span) = self.value(key)?;

@@ -37,7 +37,8 @@ impl std::error::Error for ExprError {}
 pub struct EvalError(String);
 
 impl EvalError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// For those who refuse what an expression has made.
+    pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }

@@ -86,13 +86,32 @@ impl Template {
         variables: &Variables,
         out: &mut String,
     ) -> Result<(), EvalError> {
+        self.render_holes(event, variables, out, |_, _| Ok(()))
+    }
+
+    /// The same, and shows `hole` what each hole has made: it stands in the string from the given place on, and may be
+    /// changed or refused there.
+    ///
+    /// # Errors
+    /// As [`Self::render`], and those of `hole`.
+    pub fn render_holes(
+        &self,
+        event: &Event<'_>,
+        variables: &Variables,
+        out: &mut String,
+        hole: impl Fn(&mut String, usize) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
         let start = out.len();
         let rendered = self.parts.iter().try_for_each(|part| {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Hole(compiled) => evaluate(compiled, event, variables, |value| {
-                    write(value, out).map_err(|error| EvalError::new(error.to_string()))
-                })?,
+                Part::Hole(compiled) => {
+                    let begins = out.len();
+                    evaluate(compiled, event, variables, |value| {
+                        write(value, out).map_err(|error| EvalError::new(error.to_string()))
+                    })?;
+                    hole(out, begins)?;
+                }
             }
             if out.len() - start > TEXT_BYTES_MAX {
                 return Err(EvalError::new(NotJson::TooLarge.to_string()));

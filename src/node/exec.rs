@@ -13,6 +13,7 @@
 
 mod environment;
 mod group;
+mod node;
 mod pipes;
 mod program;
 mod spawn;
@@ -25,6 +26,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::unix::pipe::{Receiver, Sender};
+
+pub use self::node::ExecNode;
 
 use self::environment::Environment;
 use self::group::{Ended, Group};

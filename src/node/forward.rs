@@ -15,6 +15,7 @@ mod connection;
 mod guard;
 mod headers;
 mod idle;
+mod node;
 mod sign;
 mod target;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use http::uri::PathAndQuery;
 pub use client::{Client, ClientOptions, Outgoing};
 pub use guard::{Guard, Refused};
 pub use headers::HeaderNames;
+pub use node::ForwardNode;
 pub use sign::Signer;
 pub use target::{Target, path_and_query};
 

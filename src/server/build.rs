@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::builder::NativeTrigger;
 use super::installed::Installed;
+use super::saving::Named;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::Config;
@@ -22,7 +23,7 @@ use crate::io::{self, Driver};
 use crate::limits::{Limits, allowed_cpus};
 use crate::metrics::Metrics;
 use crate::queue::{self, Door, HomeBell, Inbox, Outbox};
-use crate::trigger::{Bounds, Mailbox, Update, Worker, WorkerParts};
+use crate::trigger::{Bounds, Crew, Mailbox, Update, Worker, WorkerParts};
 
 /// So many triggers may be behind, each with as much as may wait for it, before handles run short and cores have to wait.
 const TRIGGERS_BEHIND: usize = 16;
@@ -107,17 +108,20 @@ impl Running {
             bell.ring();
         }
         acknowledged.by_all().await;
-        if !change.removed.is_empty() {
-            let acknowledged = Acknowledged::default();
-            for mailbox in &self.mailboxes {
-                let removed = change.removed.clone();
-                mailbox.update(Update { webhooks: Vec::new(), removed, done: acknowledged.one() });
-            }
-            acknowledged.by_all().await;
+        let acknowledged = Acknowledged::default();
+        for mailbox in &self.mailboxes {
+            let removed = change.removed.clone();
+            mailbox.update(Update { webhooks: Vec::new(), removed, done: acknowledged.one() });
         }
+        acknowledged.by_all().await;
         self.installed.commit(change.entries);
         self.metrics.set_triggers(self.installed.counts());
         Ok(())
+    }
+
+    /// What webhooks keep, each with the name of its webhook.
+    pub fn variables(&mut self) -> Named {
+        self.installed.variables()
     }
 
     /// Asks every core to finish.
@@ -203,7 +207,7 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let mut installed = Installed::new(limits.clone(), natives);
+    let mut installed = Installed::new(limits.clone(), natives, config.server.data_dir.join("variables"));
     let change = installed.prepare(config)?;
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);
@@ -223,9 +227,10 @@ pub(super) fn start(
         bytes_max: (limits.budget_bytes / TRIGGER_BUDGET_SHARE) as usize,
     };
     let mailboxes: Vec<_> = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
+    let crew = Arc::new(Crew::new(mailboxes.clone()));
     for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
-        let (mailbox, metrics) = (mailboxes[index].clone(), metrics.clone());
-        let worker = Worker::new(WorkerParts { index, inboxes, door, mailbox, bounds, metrics });
+        let (crew, metrics) = (crew.clone(), metrics.clone());
+        let worker = Worker::new(WorkerParts { index, inboxes, door, crew, bounds, metrics });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
             let end = caught(|| worker.run());

@@ -12,6 +12,7 @@ use crate::config::{self, Config, Overrides};
 use crate::event::{Event, Reads};
 use crate::limits::Limits;
 use crate::node::{BoxError, Native, Node};
+use crate::trigger::Trigger;
 
 /// What a [`Server`](super::Server) is made of: see there for an example.
 ///
@@ -188,6 +189,7 @@ impl Builder {
 
     fn plan(self) -> Result<Plan, ServeError> {
         let Self { config, limits, natives, read } = self;
+        check(&config)?;
         for native in &natives {
             let failed = |reason: &str| ServeError::Node {
                 webhook: native.webhook.clone(),
@@ -221,6 +223,17 @@ impl Config {
         Self::parse(Path::new(config::DEFAULT_PATH), "", &Overrides::default(), &nothing)
             .unwrap_or_else(|error| unreachable!("an empty config is right: {error}"))
     }
+}
+
+/// Looks for every mistake of a config that reading it could not find: in its expressions and templates, in where events
+/// go, in what commands need.
+///
+/// # Errors
+/// All of them, each with its place.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    let triggers = config.webhooks.iter().flat_map(|webhook| &webhook.triggers);
+    let problems: Vec<_> = triggers.flat_map(Trigger::check).collect();
+    if problems.is_empty() { Ok(()) } else { Err(ServeError::config(config, problems)) }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, ServeError> {

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::{Config, ConfigError, Problem};
+
 /// Why the server did not start, or stopped.
 #[derive(Debug)]
 pub enum ServeError {
@@ -32,7 +34,14 @@ pub enum ServeError {
         /// How.
         reason: String,
     },
-    /// A node of the configuration cannot be set up.
+    /// The variables that a webhook has kept cannot be read.
+    Variables {
+        /// Its webhook.
+        webhook: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A trigger of the program that the server is a part of cannot be set up.
     Node {
         /// Its webhook.
         webhook: String,
@@ -77,6 +86,7 @@ impl fmt::Display for ServeError {
                 data_dir.display()
             ),
             Self::Config { reason } => f.write_str(reason),
+            Self::Variables { webhook, reason } => write!(f, "variables of webhook `{webhook}`: {reason}"),
             Self::Node { webhook, trigger, reason } => {
                 write!(f, "webhook `{webhook}`, trigger `{trigger}`: {reason}")
             }
@@ -90,6 +100,10 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {}
 
 impl ServeError {
+    pub(super) fn config(config: &Config, problems: Vec<Problem>) -> Self {
+        Self::Config { reason: ConfigError::new(&config.path, problems).to_string() }
+    }
+
     pub(super) fn io(what: impl Into<String>, error: io::Error) -> Self {
         Self::Io { what: what.into(), error }
     }

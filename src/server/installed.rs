@@ -4,19 +4,22 @@
 //! there changes nothing.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::ServeError;
 use super::builder::NativeTrigger;
-use crate::config::{self, Config, OnError};
+use super::saving::Named;
+use crate::config::{self, Config, Problem};
 use crate::event::{Gate, Reads, Source};
+use crate::expr::Variables;
 use crate::http::cors::AllowedOrigins;
 use crate::ingest::{Webhook, Webhooks};
 use crate::limits::Limits;
 use crate::metrics::TriggerMetrics;
-use crate::node::{AnyNode, Files, NodeError};
+use crate::node::Files;
 use crate::trigger::{Trigger, TriggerUpdate, WebhookUpdate};
 use crate::verify::Secrets;
 
@@ -27,6 +30,10 @@ pub(super) struct Installed {
     /// Triggers of the program that the server is a part of.
     natives: Vec<NativeTrigger>,
     files: Files,
+    /// Of webhooks that were removed while the server runs.
+    former_variables: Vec<(Uuid, String, Arc<Variables>)>,
+    /// One file for each webhook that keeps any.
+    variables_dir: PathBuf,
     limits: Arc<Limits>,
 }
 
@@ -35,6 +42,7 @@ pub(super) struct Installed {
 struct Entry {
     config: config::Webhook,
     gate: Arc<Gate>,
+    variables: Arc<Variables>,
     /// Those of the config in its order, then those of the program.
     triggers: Vec<TriggerEntry>,
     ingest: Arc<Webhook>,
@@ -67,8 +75,15 @@ pub(super) struct Entries(Vec<Option<Entry>>);
 
 impl Installed {
     /// Nothing yet.
-    pub fn new(limits: Arc<Limits>, natives: Vec<NativeTrigger>) -> Self {
-        Self { webhooks: Vec::new(), natives, files: Files::default(), limits }
+    pub fn new(limits: Arc<Limits>, natives: Vec<NativeTrigger>, variables_dir: PathBuf) -> Self {
+        Self {
+            webhooks: Vec::new(),
+            natives,
+            files: Files::default(),
+            former_variables: Vec::new(),
+            variables_dir,
+            limits,
+        }
     }
 
     /// Prepares what `config` asks for.
@@ -83,7 +98,7 @@ impl Installed {
         for webhook in &config.webhooks {
             let index = known.get(&webhook.id).copied().unwrap_or(entries.len());
             let former = self.webhooks.get(index).and_then(Option::as_ref);
-            let (entry, update) = self.prepare_webhook(webhook, index, former)?;
+            let (entry, update) = self.prepare_webhook(config, webhook, index, former)?;
             for (worker, update) in updates.iter_mut().zip(update) {
                 worker.push((index as u32, update));
             }
@@ -101,7 +116,40 @@ impl Installed {
 
     /// Takes note that a change is in force.
     pub fn commit(&mut self, entries: Entries) {
-        self.webhooks = entries.0;
+        let former = std::mem::replace(&mut self.webhooks, entries.0);
+        for (index, entry) in former.into_iter().enumerate() {
+            if let (Some(entry), None) = (entry, &self.webhooks[index]) {
+                self.former_variables.push((entry.config.id, entry.config.name, entry.variables));
+            }
+        }
+        self.former_variables
+            .retain(|(id, ..)| self.webhooks.iter().flatten().all(|entry| entry.config.id != *id));
+    }
+
+    /// What is kept in memory and has to be saved. Variables of a webhook that was removed are among it for as long as a
+    /// run may change them, and once more.
+    pub fn variables(&mut self) -> Named {
+        let named = |(_, entry): (usize, &Entry)| (entry.config.name.clone(), entry.variables.clone());
+        let mut all: Named = self.installed().map(named).collect();
+        all.extend(
+            self.former_variables.iter().map(|(_, name, variables)| (name.clone(), variables.clone())),
+        );
+        // Held here and in `all`.
+        self.former_variables.retain(|(_, _, variables)| Arc::strong_count(variables) > 2);
+        all
+    }
+
+    /// What a webhook that is new has kept in an earlier life.
+    fn load_variables(&self, webhook: &config::Webhook) -> Result<Arc<Variables>, ServeError> {
+        if let Some((_, _, former)) = self.former_variables.iter().find(|(id, ..)| *id == webhook.id) {
+            return Ok(former.clone());
+        }
+        let path = self.variables_dir.join(format!("{}.json", webhook.id));
+        let loaded = Variables::load(&path).map_err(|error| ServeError::Variables {
+            webhook: webhook.name.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Arc::new(loaded))
     }
 
     /// What is counted of each trigger that is installed.
@@ -117,6 +165,7 @@ impl Installed {
     /// What `webhook` is at `index`, for cores and for each worker.
     fn prepare_webhook(
         &self,
+        config: &Config,
         webhook: &config::Webhook,
         index: usize,
         former: Option<&Entry>,
@@ -128,6 +177,10 @@ impl Installed {
         };
         let workers = self.limits.workers;
         let gate = former.map_or_else(Arc::default, |former| former.gate.clone());
+        let variables = match former {
+            Some(former) => former.variables.clone(),
+            None => self.load_variables(webhook)?,
+        };
         let source = Arc::new(Source::new(&webhook.name, &webhook.keep_headers));
         let mut triggers = Vec::new();
         let mut updates: Vec<WebhookUpdate> = (0..workers)
@@ -151,10 +204,10 @@ impl Installed {
             let counts = Arc::new(TriggerMetrics::new(&webhook.name, wanted.id(), wanted.kinds(), workers));
             let mut reads = Reads::default();
             for update in &mut updates {
-                let opened = wanted.open(&counts, &self.files);
-                let opened = opened.map_err(|error| failed(wanted.id(), error.to_string()))?;
+                let opened = wanted.open(&counts, &self.files, &variables);
+                let opened = opened.map_err(|problem| ServeError::config(config, vec![problem]))?;
                 reads = opened.reads();
-                update.triggers.push(TriggerUpdate::Set(opened));
+                update.triggers.push(TriggerUpdate::Set(Box::new(opened)));
             }
             triggers.push(TriggerEntry {
                 config: wanted.config(),
@@ -173,7 +226,7 @@ impl Installed {
             worker: index % workers,
             gate: gate.clone(),
         };
-        Ok((Entry { config: webhook.clone(), gate, triggers, ingest: Arc::new(ingest) }, updates))
+        Ok((Entry { config: webhook.clone(), gate, variables, triggers, ingest: Arc::new(ingest) }, updates))
     }
 }
 
@@ -213,15 +266,16 @@ impl Wanted<'_> {
         }
     }
 
-    /// The trigger for one worker. Files are shared between workers.
-    fn open(&self, counts: &Arc<TriggerMetrics>, files: &Files) -> Result<Trigger, NodeError> {
-        let (nodes, on_error, ordered) = match self {
-            Self::Config(config) => {
-                let nodes = config.nodes.iter().map(|node| AnyNode::open(node, files));
-                (nodes.collect::<Result<_, _>>()?, config.on_error, config.ordered)
-            }
-            Self::Native(native) => (vec![AnyNode::native(&native.node)], OnError::default(), false),
-        };
-        Ok(Trigger { id: self.id().to_owned(), nodes, on_error, ordered, metrics: counts.clone() })
+    /// The trigger for one worker. Files and variables are shared between workers.
+    fn open(
+        &self,
+        counts: &Arc<TriggerMetrics>,
+        files: &Files,
+        variables: &Arc<Variables>,
+    ) -> Result<Trigger, Problem> {
+        match self {
+            Self::Config(config) => Trigger::open(config, counts.clone(), files, variables),
+            Self::Native(native) => Ok(Trigger::native(&native.id, &native.node, counts.clone(), variables)),
+        }
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use super::build::{self, Ended, Running};
 use super::orders::{Order, Orders};
 use super::reload::{self, Watch};
-use super::{Plan, ReadConfig, ServeError, Started, socket};
+use super::saving::{self, Saver};
+use super::{Plan, ReadConfig, ServeError, Started, check, socket};
 use crate::config::Config;
 use crate::console::{self, Readiness, ReadyState};
 use crate::limits::Limits;
@@ -35,16 +36,23 @@ pub(super) async fn serve(
         let _ = admin_stopped.await;
     }));
 
+    let mut saver = Saver::default();
     let mut died = running.wait_until_up(&mut ended).await;
     if died.is_none() {
         readiness.advance(ReadyState::Ready);
         started(&Started { listen: running.listen, admin_listen, driver: running.driver });
         let mut watch = Watch::new(&config);
+        let mut saves = tokio::time::interval(saving::INTERVAL);
+        saves.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         died = loop {
             tokio::select! {
                 order = orders.next() => if order == Order::Stop { break None },
                 Some(thread) = ended.recv() => break Some(running.lose(thread)),
                 () = watch.changed() => {}
+                _ = saves.tick() => {
+                    saver.save(|| running.variables()).await;
+                    continue;
+                }
             }
             watch.take();
             tokio::select! {
@@ -62,9 +70,10 @@ pub(super) async fn serve(
         }
     }
     let death = drain(&mut running, &mut ended, &mut orders, &limits).await;
+    let saved = saver.finish(running.variables()).await;
     let _ = stop_admin.send(());
     let _ = admin.await;
-    match died.or(death) {
+    match died.or(death).or(saved.err()) {
         Some(what) => Err(ServeError::Died { what }),
         None => Ok(()),
     }
@@ -77,7 +86,8 @@ async fn reload(running: &mut Running, config: &mut Config, read: &mut ReadConfi
         refusals.set(refusals.get() + 1);
         tracing::error!("the configuration stays as it was: {error}");
     };
-    let new = match read() {
+    let checked = read().and_then(|new| check(&new).map_err(|error| error.to_string()).map(|()| new));
+    let new = match checked {
         Ok(new) => new,
         Err(error) => return refuse(running, &error),
     };

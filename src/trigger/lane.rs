@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) enum Offered {
     Done,
     /// The lane needs a share, and goes on from there.
     Needs(Start),
+    /// It is for the lane of another worker.
+    IsFor(usize),
 }
 
 /// Where a run begins.
@@ -93,10 +96,55 @@ impl Lane {
         self.running.get() == 0 && self.waiting.borrow().is_empty()
     }
 
-    /// Runs the trigger for an event as far as that can be done at once. With `timed`, nodes are timed.
+    /// Runs the trigger for an event, if that meets its condition, as far as that can be done at once. With `timed`, nodes
+    /// are timed.
     pub fn offer(&self, event: &Event<'_>, line: &mut EventLine, timed: bool) -> Offered {
         let trigger = self.trigger.borrow();
-        let block = self.block(&trigger);
+        if let Some(when) = &trigger.when {
+            let block = self.block(&trigger);
+            match when.eval(event, &trigger.variables) {
+                Ok(true) => {}
+                Ok(false) => {
+                    block.skipped.add(1);
+                    return Offered::Done;
+                }
+                Err(error) => {
+                    block.condition_errors.add(1);
+                    tracing::debug!(event = %event.id(), webhook = event.webhook(), trigger = trigger.id, "`when`: {error}");
+                    return Offered::Done;
+                }
+            }
+        }
+        match self.worker_for(&trigger, event) {
+            Some(other) if other != self.shared.index => Offered::IsFor(other),
+            _ => self.begin_at_once(&trigger, event, line, timed),
+        }
+    }
+
+    /// Runs the trigger for an event that another worker passed on.
+    pub fn receive(self: &Rc<Self>, event: HeldEvent, line: &mut EventLine) {
+        let offered = self.begin_at_once(&self.trigger(), &event.event(), line, false);
+        if let Offered::Needs(start) = offered {
+            self.take(event, start);
+        }
+    }
+
+    /// The worker that the trigger's key names. Without a key, or without a value of it, this one.
+    fn worker_for(&self, trigger: &Trigger, event: &Event<'_>) -> Option<usize> {
+        let value = trigger.key.as_ref()?.eval(event, &trigger.variables).ok()?;
+        let mut hasher = DefaultHasher::new();
+        value.to_string().hash(&mut hasher);
+        Some((hasher.finish() % self.shared.crew.size() as u64) as usize)
+    }
+
+    fn begin_at_once(
+        &self,
+        trigger: &Trigger,
+        event: &Event<'_>,
+        line: &mut EventLine,
+        timed: bool,
+    ) -> Offered {
+        let block = self.block(trigger);
         block.events.add(1);
         if !self.waiting.borrow().is_empty() || self.running.get() >= trigger.in_flight_max() {
             return Offered::Needs(Start::InTurn);
@@ -114,7 +162,7 @@ impl Lane {
                 time(counts, started);
             }
             if let Err(error) = result
-                && self.failed(&trigger, event, index, &error) == OnError::Stop
+                && self.failed(trigger, event, index, &error) == OnError::Stop
             {
                 break;
             }

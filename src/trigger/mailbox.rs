@@ -1,11 +1,12 @@
 //! What comes to a worker beside the events of its queues: handles that its runs, or other threads, let go of, events
-//! that another worker passed on, and orders of the server. It wakes the worker as a core does, by its door.
+//! that another worker passed on because of their key, and orders of the server. It wakes the worker as a core does, by
+//! its door.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Update;
-use crate::event::{Home, Slot};
+use crate::event::{HeldEvent, Home, Slot};
 use crate::queue::Door;
 
 /// The mailbox of one worker.
@@ -16,11 +17,26 @@ pub struct Mailbox {
     held: AtomicUsize,
 }
 
+/// Every worker's mailbox, and how many workers may still pass events on.
+pub struct Crew {
+    mailboxes: Vec<Arc<Mailbox>>,
+    feeding: AtomicUsize,
+}
+
+/// An event that another worker has taken from its queue, for a trigger whose condition it meets.
+pub(super) struct Passed {
+    pub webhook: u32,
+    pub trigger: String,
+    pub event: HeldEvent,
+}
+
 /// What lies in a mailbox.
 #[derive(Default)]
 pub(super) struct Mail {
     /// Handles that nobody holds any more, each with the queue it came through.
     pub returned: Vec<(usize, Box<Slot>)>,
+    /// Events to run, in order.
+    pub passed: Vec<Passed>,
     /// Orders of the server, in order.
     pub updates: Vec<Update>,
     /// Whether runs that have not ended are to be cut off.
@@ -29,7 +45,42 @@ pub(super) struct Mail {
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        self.returned.is_empty() && self.updates.is_empty() && !self.end
+        self.returned.is_empty() && self.passed.is_empty() && self.updates.is_empty() && !self.end
+    }
+}
+
+impl Crew {
+    /// A crew of workers, each with its mailbox.
+    pub fn new(mailboxes: Vec<Arc<Mailbox>>) -> Self {
+        Self { feeding: AtomicUsize::new(mailboxes.len()), mailboxes }
+    }
+
+    /// How many they are.
+    pub(super) fn size(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    pub(super) fn mailbox(&self, worker: usize) -> &Arc<Mailbox> {
+        &self.mailboxes[worker]
+    }
+
+    /// Gives an event to a worker.
+    pub(super) fn pass(&self, worker: usize, passed: Passed) {
+        let mailbox = &self.mailboxes[worker];
+        mailbox.lock().passed.push(passed);
+        mailbox.door.knock_if_asleep();
+    }
+
+    /// A worker will pass nothing on any more: its queues are closed and empty.
+    pub(super) fn stop_feeding(&self) {
+        if self.feeding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.mailboxes.iter().for_each(|mailbox| mailbox.door.knock_if_asleep());
+        }
+    }
+
+    /// Whether anybody may still pass events on.
+    pub(super) fn is_feeding(&self) -> bool {
+        self.feeding.load(Ordering::Acquire) > 0
     }
 }
 
@@ -69,6 +120,7 @@ impl Mailbox {
     /// Takes out what lies there. `into` is emptied and left in the box, so that neither allocates in the long run.
     pub(super) fn take(&self, into: &mut Mail) {
         into.returned.clear();
+        into.passed.clear();
         into.updates.clear();
         into.end = false;
         let mut mail = self.lock();

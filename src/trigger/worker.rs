@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::Offered;
-use super::mailbox::{Mail, Mailbox};
+use super::mailbox::{Crew, Mail, Mailbox, Passed};
 use crate::event::{Event, HeldEvent, Slot, Source};
 use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
@@ -33,8 +33,8 @@ pub struct WorkerParts {
     pub inboxes: Vec<Inbox>,
     /// Where cores knock.
     pub door: Arc<Door>,
-    /// What comes beside the queues, behind the same door.
-    pub mailbox: Arc<Mailbox>,
+    /// What comes beside the queues, behind the same door; and what comes to the other workers.
+    pub crew: Arc<Crew>,
     /// What may wait for a trigger.
     pub bounds: Bounds,
     /// Everybody's counters.
@@ -59,6 +59,7 @@ pub struct Worker {
 pub(super) struct Shared {
     pub index: usize,
     pub bounds: Bounds,
+    pub crew: Arc<Crew>,
     /// What runs at once just now, should it panic.
     pub node: Cell<&'static str>,
     metrics: Arc<Metrics>,
@@ -106,6 +107,8 @@ struct AtWork {
     inboxes: Vec<Inbox>,
     door: Arc<Door>,
     mailbox: Arc<Mailbox>,
+    /// Whether it may still pass events on to other workers.
+    feeds: bool,
     webhooks: Webhooks,
     line: EventLine,
     parser: Parser,
@@ -146,6 +149,7 @@ impl AtWork {
         let shared = Rc::new(Shared {
             index: parts.index,
             bounds: parts.bounds,
+            crew: parts.crew,
             node: Cell::new("?"),
             metrics: parts.metrics,
             last_failure_logged: Cell::new(None),
@@ -153,7 +157,8 @@ impl AtWork {
         Self {
             inboxes: parts.inboxes,
             door: parts.door,
-            mailbox: parts.mailbox,
+            mailbox: shared.crew.mailbox(parts.index).clone(),
+            feeds: true,
             webhooks: Webhooks::default(),
             line: EventLine::default(),
             parser: Parser::new(),
@@ -174,6 +179,7 @@ impl AtWork {
                 tokio::task::yield_now().await;
             } else if taken + returned == 0 {
                 self.webhooks.queues_are_empty();
+                self.look_at_queues();
                 self.webhooks.drop_retired();
                 if self.is_done() {
                     break;
@@ -189,7 +195,15 @@ impl AtWork {
 
     /// Whether no event can come any more, and every one that came has run.
     fn is_done(&self) -> bool {
-        self.inboxes.iter().all(Inbox::is_closed) && self.mailbox.held() == 0
+        !self.feeds && !self.shared.crew.is_feeding() && self.mailbox.held() == 0 && self.webhooks.are_idle()
+    }
+
+    /// Says so when its queues are closed and empty.
+    fn look_at_queues(&mut self) {
+        if self.feeds && self.inboxes.iter().all(Inbox::is_closed) {
+            self.feeds = false;
+            self.shared.crew.stop_feeding();
+        }
     }
 
     /// Runs the triggers of at most [`BATCH_EVENTS_MAX`] events, from the queues in turn.
@@ -232,7 +246,8 @@ impl AtWork {
     ///
     /// A node that fails or panics stops neither the other triggers nor the worker.
     fn run_event(&mut self, mut slot: Box<Slot>, queue: usize) -> Option<Box<Slot>> {
-        let Some(webhook) = self.webhooks.get(slot.webhook) else {
+        let index = slot.webhook;
+        let Some(webhook) = self.webhooks.get(index) else {
             tracing::error!(event = %slot.id, "an event of no webhook: a bug in inrush");
             return Some(slot);
         };
@@ -254,11 +269,12 @@ impl AtWork {
             match offered {
                 Ok(Offered::Done) => {}
                 Ok(Offered::Needs(start)) => {
-                    let share = handle.share(|slot| {
-                        self.mailbox.hold();
-                        HeldEvent::new(slot, webhook.source.clone(), queue, self.mailbox.clone())
-                    });
-                    lane.take(share, start);
+                    lane.take(handle.share(&webhook.source, queue, &self.mailbox), start);
+                }
+                Ok(Offered::IsFor(worker)) => {
+                    let event = handle.share(&webhook.source, queue, &self.mailbox);
+                    let trigger = lane.trigger().id.clone();
+                    self.shared.crew.pass(worker, Passed { webhook: index, trigger, event });
                 }
                 Err(_) => {
                     // Half a line is nobody's.
@@ -272,13 +288,28 @@ impl AtWork {
         Some(slot)
     }
 
-    /// Sends home what nobody holds any more. Returns how many handles that were.
+    /// Does what lies in the mailbox. Returns how much of it was events and handles.
     fn take_mail(&mut self) -> usize {
         self.mailbox.take(&mut self.mail);
         let count = self.mail.returned.len();
+        let passed = self.mail.passed.len();
+        for Passed { webhook, trigger, event } in self.mail.passed.drain(..) {
+            let Some(lane) = self.webhooks.lane(webhook, &trigger) else {
+                tracing::error!(event = %event.event().id(), trigger, "an event for no trigger: a bug in inrush");
+                continue;
+            };
+            self.line.reset();
+            let received = catch_unwind(AssertUnwindSafe(|| lane.receive(event.clone(), &mut self.line)));
+            if received.is_err() {
+                lane.panicked(&event.event());
+            }
+        }
+        // After the events that were passed on before: they may be for what it removes.
         for update in self.mail.updates.drain(..) {
             self.webhooks.apply(update, &self.shared);
         }
+        // An event that comes next must not find the line of this one.
+        self.line.reset();
         for (queue, mut slot) in self.mail.returned.drain(..) {
             slot.drop_built_value(&mut self.parser);
             self.inboxes[queue].send_home(slot);
@@ -286,7 +317,7 @@ impl AtWork {
         if count > 0 {
             self.inboxes.iter().for_each(Inbox::flush_home);
         }
-        count
+        count + passed
     }
 
     /// Writes what nodes hold back where `is_due` says so.
@@ -345,7 +376,10 @@ impl AtWork {
         }
         self.shared.metrics().sleeps.add(1);
         let knock = self.door.sleep_unless(|| {
-            self.inboxes.iter().any(|inbox| !inbox.is_empty()) || !self.mailbox.is_empty() || self.is_done()
+            self.inboxes.iter().any(|inbox| !inbox.is_empty())
+                || !self.mailbox.is_empty()
+                || self.is_done()
+                || (self.feeds && self.inboxes.iter().all(Inbox::is_closed))
         });
         match due {
             Some(due) => {
@@ -375,9 +409,10 @@ impl Handle {
         }
     }
 
-    fn share(&mut self, hold: impl FnOnce(Box<Slot>) -> HeldEvent) -> HeldEvent {
+    fn share(&mut self, source: &Arc<Source>, queue: usize, mailbox: &Arc<Mailbox>) -> HeldEvent {
         if let Some(slot) = self.owned.take() {
-            self.held = Some(hold(slot));
+            mailbox.hold();
+            self.held = Some(HeldEvent::new(slot, source.clone(), queue, mailbox.clone()));
         }
         self.held.clone().unwrap_or_else(|| unreachable!("it is the one or the other"))
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Surroundings, accept, path_of, writable_file};
+use super::{Surroundings, accept, existing_directory, path_of, writable_file};
 use crate::config::section::Section;
 use crate::config::source::{Place, Source, Written};
 use crate::config::{Node, Rotation, Webhook};
@@ -38,8 +38,25 @@ pub(super) fn read_file_node(
         return None;
     };
     let place = written.place;
-    let path = accept(source, written, |text| writable_file(path_of(text, around)?))?;
-    Some(Node::File { path: Written { value: path, place }, rotation })
+    let (path, name) = match split_template(&written.value) {
+        None => (accept(source, written, |text| writable_file(path_of(text, around)?))?, None),
+        Some((directory, name)) => {
+            let name = Written { value: name.to_owned(), place };
+            let directory = Written { value: directory.to_owned(), place };
+            let path = accept(source, directory, |text| existing_directory(path_of(text, around)?))?;
+            (path, Some(name))
+        }
+    };
+    Some(Node::File { path: Written { value: path, place }, name, rotation })
+}
+
+/// The directory, and the name with holes, of a path that is not the same for every event.
+fn split_template(path: &str) -> Option<(&str, &str)> {
+    let hole = path.find("{{")?;
+    Some(match path[..hole].rfind('/') {
+        Some(slash) => path.split_at(slash + 1),
+        None => (".", path),
+    })
 }
 
 /// A file is rotated in one way, whoever writes to it.
@@ -47,7 +64,7 @@ pub(super) fn check_rotations(source: &mut Source<'_>, webhooks: &[Webhook]) {
     let mut first: HashMap<&Path, (Rotation, Place)> = HashMap::new();
     let nodes = webhooks.iter().flat_map(|webhook| &webhook.triggers).flat_map(|trigger| &trigger.nodes);
     for node in nodes {
-        if let Node::File { path: Written { value: path, place }, rotation } = node
+        if let Node::File { path: Written { value: path, place }, name: None, rotation } = node
             && let (expected, other) = first.entry(path).or_insert((*rotation, *place))
             && expected != rotation
         {

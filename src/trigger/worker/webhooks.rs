@@ -24,8 +24,16 @@ pub(super) struct Webhooks {
     by_index: Vec<Option<Webhook>>,
     /// Removed, but events of theirs may lie in the queues.
     leaving: Vec<u32>,
-    /// Lanes that get no events any more and have not done all that they got.
-    retired: Vec<Rc<Lane>>,
+    /// Lanes that get no events from this worker any more and have not done all that they got.
+    retired: Vec<Retired>,
+}
+
+struct Retired {
+    webhook: u32,
+    lane: Rc<Lane>,
+    /// Whether an update came since. The server sends the next one when all workers have taken the last, so nobody
+    /// passes events on for this lane from then on.
+    is_settled: bool,
 }
 
 impl Webhooks {
@@ -35,22 +43,40 @@ impl Webhooks {
         self.by_index.get(index as usize)?.as_ref()
     }
 
+    /// The lane of a trigger, for events that another worker passes on.
+    pub fn lane(&self, webhook: u32, trigger: &str) -> Option<&Rc<Lane>> {
+        let installed = self.get(webhook).into_iter().flat_map(|webhook| &webhook.lanes);
+        let retired = self.retired.iter().filter(|retired| retired.webhook == webhook);
+        let mut lanes = installed.chain(retired.map(|retired| &retired.lane));
+        lanes.find(|lane| lane.trigger().id == trigger)
+    }
+
+    /// Whether no lane has anything to do.
+    pub fn are_idle(&self) -> bool {
+        self.lanes().all(|lane| lane.is_idle())
+    }
+
     /// Every lane that may have something to do.
     pub fn lanes(&self) -> impl Iterator<Item = &Rc<Lane>> {
-        self.by_index.iter().flatten().flat_map(|webhook| &webhook.lanes).chain(&self.retired)
+        self.by_index
+            .iter()
+            .flatten()
+            .flat_map(|webhook| &webhook.lanes)
+            .chain(self.retired.iter().map(|retired| &retired.lane))
     }
 
     /// Puts an update in force and calls what it wants called.
     pub fn apply(&mut self, update: Update, shared: &Rc<Shared>) {
-        for (index, webhook) in update.webhooks {
-            let index = index as usize;
+        self.retired.iter_mut().for_each(|retired| retired.is_settled = true);
+        for (webhook_index, webhook) in update.webhooks {
+            let index = webhook_index as usize;
             if self.by_index.len() <= index {
                 self.by_index.resize_with(index + 1, || None);
             }
             let former = self.by_index[index].take().map_or_else(Vec::new, |former| former.lanes);
             let (webhook, rest) = Webhook::set(webhook, former, shared);
             self.by_index[index] = Some(webhook);
-            self.retired.extend(rest);
+            self.retire(webhook_index, rest);
         }
         self.leaving.extend(update.removed);
         (update.done)();
@@ -58,15 +84,20 @@ impl Webhooks {
 
     /// Takes removed webhooks out; to be called when the queues were seen empty after the update that removed them.
     pub fn queues_are_empty(&mut self) {
-        for index in self.leaving.drain(..) {
+        for index in std::mem::take(&mut self.leaving) {
             let webhook = self.by_index.get_mut(index as usize).and_then(Option::take);
-            self.retired.extend(webhook.into_iter().flat_map(|webhook| webhook.lanes));
+            self.retire(index, webhook.map_or_else(Vec::new, |webhook| webhook.lanes));
         }
+    }
+
+    fn retire(&mut self, webhook: u32, lanes: Vec<Rc<Lane>>) {
+        self.retired.extend(lanes.into_iter().map(|lane| Retired { webhook, lane, is_settled: false }));
     }
 
     /// Lets go of lanes that have done all that they got.
     pub fn drop_retired(&mut self) {
-        self.retired.retain(|lane| !lane.is_idle() || lane.holds_back());
+        self.retired
+            .retain(|Retired { lane, is_settled, .. }| !is_settled || !lane.is_idle() || lane.holds_back());
     }
 }
 
@@ -84,11 +115,11 @@ impl Webhook {
             lanes.extend(match (trigger, lane) {
                 (TriggerUpdate::Keep(_), lane) => lane,
                 (TriggerUpdate::Set(trigger), Some(lane)) => {
-                    lane.replace(trigger);
+                    lane.replace(*trigger);
                     Some(lane)
                 }
                 (TriggerUpdate::Set(trigger), None) => {
-                    Some(Rc::new(Lane::new(trigger, update.gate.clone(), shared.clone())))
+                    Some(Rc::new(Lane::new(*trigger, update.gate.clone(), shared.clone())))
                 }
             });
         }
