@@ -194,7 +194,10 @@ pub(super) fn spawn(start: Start<'_>) -> io::Result<Pid> {
     // so that the one through which the child reports a failed exec still works.
     unsafe {
         command.pre_exec(|| {
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            // The standard library unblocks signals, and cares for SIGPIPE alone.
+            for signal in 1..=64 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             let closed =
                 libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if closed != 0 || libc::setsid() < 0 {
