@@ -322,15 +322,15 @@ fn the_environment_is_what_was_asked_for_and_nothing_else() {
     let out = folder.path().join("out");
     let mut options = options("sh");
     (options.env, options.env_set, options.folder) = (&names, &set, Some(folder.path()));
-    let script = r#"tr '\0' '\n' </proc/$$/environ >out; printf '%s|' "$0" "$@" >>out; pwd >>out"#;
+    let script = r#"sort -z /proc/$$/environ | tr '\0' '\n' >out; printf '%s|' "$0" "$@" >>out; pwd >>out"#;
     run(&options, &event, &["-c", script, "name", "$HOME; `ls`", "", "\"é\n"]).unwrap();
     let path = std::env::var("PATH").unwrap();
     let here = folder.path().canonicalize().unwrap();
     assert_eq!(
         std::fs::read_to_string(out).unwrap(),
         format!(
-            "EMPTY=\nEQUALS=a=b\nc\nHOME=/nowhere\nINRUSH_TRIGGER=t1\nPATH={path}\nINRUSH_EVENT_ID={id}\n\
-             INRUSH_WEBHOOK=shop\nname|$HOME; `ls`||\"é\n|{}\n",
+            "EMPTY=\nEQUALS=a=b\nc\nHOME=/nowhere\nINRUSH_EVENT_ID={id}\nINRUSH_TRIGGER=t1\n\
+             INRUSH_WEBHOOK=shop\nPATH={path}\nname|$HOME; `ls`||\"é\n|{}\n",
             here.display()
         )
     );
