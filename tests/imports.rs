@@ -65,6 +65,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "src/json/tape.rs",
             "src/json/tape/",
             "src/node/exec/spawn.rs",
+            "src/node/exec/spawn/",
         ],
     ),
 ];
