@@ -111,7 +111,7 @@ impl Client {
                 Some(kept) => (kept, true),
                 None => {
                     let (stream, address) = self.connector.connect(deadline).await?;
-                    (Connection::new(stream, address).await?, false)
+                    (Box::new(Connection::new(stream, address).await?), false)
                 }
             };
             match timeout_at(deadline, connection.exchange(request)).await {
