@@ -71,7 +71,8 @@ impl Connector {
         let started = Instant::now();
         let deadline = deadline.min(started + self.timeout);
         let late = |what: &str| {
-            format!("timed out after {} while {what}", humantime::format_duration(deadline - started))
+            let after = humantime::format_duration(deadline.saturating_duration_since(started));
+            format!("timed out after {after} while {what}")
         };
         let host = self.target.host();
         let addresses = timeout_at(deadline, self.addresses())
