@@ -20,7 +20,10 @@ use super::target::Target;
 /// An answer is read up to here so that its connection can be used again; with a longer one, the connection is closed.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// How a client behaves.
+/// The longest time for anything: a longer one is a mistake, and one without end would overflow the clock.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a client behaves. Times are up to a day.
 pub struct ClientOptions {
     /// Whom it sends to.
     pub target: Target,
@@ -75,12 +78,17 @@ impl Client {
     /// Prepares; nothing is connected yet. Needs no runtime, reads files.
     ///
     /// # Errors
-    /// When TLS cannot be had as asked.
+    /// When TLS cannot be had as asked, or a time is none.
     pub fn open(options: ClientOptions) -> Result<Self, String> {
         let ClientOptions { target, guard, ca_file, connect_timeout, timeout, .. } = options;
+        for (name, time) in [("connect_timeout", connect_timeout), ("timeout", timeout)] {
+            if time.is_zero() || time > TIME_MAX {
+                return Err(format!("`{name}` has to be longer than nothing and at most 24h"));
+            }
+        }
         Ok(Self {
             connector: Connector::new(target, guard, ca_file.as_deref(), connect_timeout)?,
-            idle: Idle::new(options.idle_timeout, options.idle_connections_max),
+            idle: Idle::new(options.idle_timeout.min(TIME_MAX), options.idle_connections_max),
             timeout,
         })
     }
@@ -111,7 +119,7 @@ impl Client {
                 Some(kept) => (kept, true),
                 None => {
                     let (stream, address) = self.connector.connect(deadline).await?;
-                    (Connection::new(stream, address).await?, false)
+                    (Box::new(Connection::new(stream, address).await?), false)
                 }
             };
             match timeout_at(deadline, connection.exchange(request)).await {

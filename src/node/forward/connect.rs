@@ -71,7 +71,10 @@ impl Connector {
         let started = Instant::now();
         let deadline = deadline.min(started + self.timeout);
         let late = |what: &str| {
-            format!("timed out after {} while {what}", humantime::format_duration(deadline - started))
+            // In milliseconds: what the exchange spent before is noise to a reader.
+            let after = deadline.saturating_duration_since(started).as_secs_f64();
+            let after = Duration::from_millis((after * 1000.0).ceil() as u64);
+            format!("timed out after {} while {what}", humantime::format_duration(after))
         };
         let host = self.target.host();
         let addresses = timeout_at(deadline, self.addresses())

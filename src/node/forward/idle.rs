@@ -17,8 +17,8 @@ pub(super) struct Idle {
 
 #[derive(Default)]
 struct Kept {
-    /// Each with the time of its end, the oldest first.
-    connections: VecDeque<(Instant, Connection)>,
+    /// Each with the time of its end, the oldest first. Boxed: they are large, and move twice for every request.
+    connections: VecDeque<(Instant, Box<Connection>)>,
     /// A task waits for the end of the oldest.
     is_watched: bool,
 }
@@ -29,7 +29,7 @@ impl Idle {
     }
 
     /// The connection last used that is still open.
-    pub async fn take(&self) -> Option<Connection> {
+    pub async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (end, mut connection) = locked(&self.kept).connections.pop_back()?;
             if Instant::now() < end && connection.is_open().await {
@@ -39,7 +39,7 @@ impl Idle {
     }
 
     /// Keeps a connection if it can be used again.
-    pub async fn put(&self, mut connection: Connection) {
+    pub async fn put(&self, mut connection: Box<Connection>) {
         if !connection.is_open().await {
             return;
         }

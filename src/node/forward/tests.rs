@@ -488,6 +488,19 @@ async fn a_look_up_that_never_ends_is_bounded() {
     assert_eq!(send(&client).await.unwrap_err(), "timed out after 20ms while looking `name.example` up");
 }
 
+#[test]
+fn times_without_an_end_are_refused() {
+    for wrong in [Duration::ZERO, Duration::from_secs(86_401), Duration::MAX] {
+        for name in ["connect_timeout", "timeout"] {
+            let mut options = options("http://h/", &[]);
+            let time = if name == "timeout" { &mut options.timeout } else { &mut options.connect_timeout };
+            *time = wrong;
+            let reason = Client::open(options).err().unwrap();
+            assert!(reason.contains(&format!("`{name}` has to be")), "{reason}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_run_leaves_no_connection_open() {
     for body_bytes in [2, 20 << 20] {
