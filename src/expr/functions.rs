@@ -14,13 +14,14 @@ use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{
-    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelOptional, CelString, CelUInt, DYN_TYPE, Type,
+    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelOptional, CelString, CelUInt,
+    DYN_TYPE, Type,
 };
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{Env, ExecutionError};
 
 use super::number::Number;
-use super::value::{Exact, TEXT_BYTES_MAX};
+use super::value::{self, Exact, TEXT_BYTES_MAX};
 
 /// How many steps one evaluation may take.
 pub const STEPS_MAX: u64 = 1_000_000;
@@ -107,6 +108,14 @@ pub(super) const CHARGE: &str = "@charge";
 /// The function that charges the rounds of a macro and hands its list on.
 pub(super) const ROUNDS: &str = "@rounds";
 
+/// The function that makes the text of a template's hole of its value.
+pub(super) const TEXT: &str = "@text";
+/// The function that makes JSON of the value of an expression.
+pub(super) const JSON: &str = "@json";
+
+/// What an error is called that concerns the value of a whole expression.
+pub(super) const RESULT: &str = "result";
+
 /// What expressions are compiled in and run in: the standard library, with ours beside it.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
@@ -135,6 +144,8 @@ const OURS: &[(&str, usize, cel::common::functions::Function)] = &[
     ("@not", 1, not),
     (CHARGE, 1, charge),
     (ROUNDS, 2, rounds),
+    (TEXT, 1, |args| result(&args, value::write_text)),
+    (JSON, 1, |args| result(&args, value::write_json)),
     ("@matches", 2, matches),
     ("@lower", 1, |args| map_text("lowerAscii", &args, str::to_ascii_lowercase)),
     ("@upper", 1, |args| map_text("upperAscii", &args, str::to_ascii_uppercase)),
@@ -202,8 +213,21 @@ fn rounds<'b, 'v>(mut args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let nodes = args.pop().and_then(|nodes| Some(*nodes.downcast_ref::<CelInt>()?.inner())).unwrap_or(1);
     let value = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
     let rounds = value.as_sizer().map_or(1, |sizer| *sizer.size().inner());
-    work(weight(&*value).saturating_add(usize::try_from(rounds.saturating_mul(nodes)).unwrap_or(usize::MAX)))?;
+    work(
+        weight(&*value).saturating_add(usize::try_from(rounds.saturating_mul(nodes)).unwrap_or(usize::MAX)),
+    )?;
     Ok(value)
+}
+
+/// Writes the value of a whole expression.
+fn result<'b, 'v>(
+    args: &Args<'b, 'v>,
+    write: impl Fn(&dyn Val, &mut String) -> Result<(), value::NotJson>,
+) -> Answer<'b, 'v> {
+    let mut text = String::new();
+    let written = write(arg(args, 0)?, &mut text);
+    written.map_err(|error| ExecutionError::function_error(RESULT, error))?;
+    Ok(CowVal::owned(CelString::from(text)))
 }
 
 fn arg<'a, 'b, 'v>(args: &'a Args<'b, 'v>, at: usize) -> Result<&'a (dyn Val + 'v), ExecutionError> {
@@ -219,7 +243,10 @@ fn bool<'b, 'v>(bool: bool) -> CowVal<'b, 'v> {
 
 /// That there is no `function` for values of these types.
 fn no_such(function: &str, args: &Args<'_, '_>) -> ExecutionError {
-    ExecutionError::no_such_overload(function, args.iter().map(|arg| arg.get_type().name().to_owned()).collect())
+    ExecutionError::no_such_overload(
+        function,
+        args.iter().map(|arg| arg.get_type().name().to_owned()).collect(),
+    )
 }
 
 /// Whether two values are equal: numbers by their exact value, lists and objects by what they hold.
@@ -237,17 +264,22 @@ fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
     if left.downcast_ref::<Exact>().is_some() || right.downcast_ref::<Exact>().is_some() {
         return Err(ExecutionError::function_error("==", "a number or a string is not representable"));
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelList<'_>>(), right.downcast_ref::<CelList<'_>>()) {
+    if let (Some(left), Some(right)) =
+        (left.downcast_ref::<CelList<'_>>(), right.downcast_ref::<CelList<'_>>())
+    {
         let (left, right) = (left.inner(), right.inner());
         return Ok(left.len() == right.len()
             && all(left.iter().zip(right).map(|(left, right)| equal(left.as_ref(), right.as_ref())))?);
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelMap<'_>>(), right.downcast_ref::<CelMap<'_>>()) {
+    if let (Some(left), Some(right)) = (left.downcast_ref::<CelMap<'_>>(), right.downcast_ref::<CelMap<'_>>())
+    {
         let (left, right) = (left.inner(), right.inner());
         return Ok(left.len() == right.len()
-            && all(left.iter().map(|(key, value)| match right.get(key) {
-                Some(other) => equal(value.as_ref(), other.as_ref()),
-                None => Ok(false),
+            && all(left.iter().map(|(key, value)| {
+                match right.get(key).or_else(|| right.get(&other_integer(key)?)) {
+                    Some(other) => equal(value.as_ref(), other.as_ref()),
+                    None => Ok(false),
+                }
             }))?);
     }
     if let (Some(left), Some(right)) =
@@ -259,6 +291,15 @@ fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
         };
     }
     Ok(left.equals(right))
+}
+
+/// The key that is the same number as the other type of integer, if there is one.
+fn other_integer(key: &CelMapKey<'_>) -> Option<CelMapKey<'static>> {
+    match key {
+        CelMapKey::Int(int) => u64::try_from(*int.inner()).ok().map(CelMapKey::from),
+        CelMapKey::UInt(uint) => i64::try_from(*uint.inner()).ok().map(CelMapKey::from),
+        CelMapKey::Bool(_) | CelMapKey::String(_) => None,
+    }
 }
 
 /// Whether all are true: one that is false decides, whatever error stands beside it.
@@ -312,7 +353,8 @@ fn arithmetic<'b, 'v>(
     double: Option<fn(f64, f64) -> f64>,
 ) -> Answer<'b, 'v> {
     let (left, right) = (arg(args, 0)?, arg(args, 1)?);
-    let out_of_range = || ExecutionError::function_error(operator, "the result is beyond the range of its type");
+    let out_of_range =
+        || ExecutionError::function_error(operator, "the result is beyond the range of its type");
     if let (Some(left), Some(right)) = (left.downcast_ref::<CelInt>(), right.downcast_ref::<CelInt>()) {
         let result = int(*left.inner(), *right.inner()).ok_or_else(out_of_range)?;
         return Ok(CowVal::owned(CelInt::from(result)));
@@ -338,7 +380,9 @@ fn add<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         grow(left.inner().len() + right.inner().len())?;
         return Ok(CowVal::owned(CelString::from([left.inner(), right.inner()].concat())));
     }
-    if let (Some(left), Some(right)) = (left.downcast_ref::<CelList<'v>>(), right.downcast_ref::<CelList<'v>>()) {
+    if let (Some(left), Some(right)) =
+        (left.downcast_ref::<CelList<'v>>(), right.downcast_ref::<CelList<'v>>())
+    {
         work(weight(left) + weight(right))?;
         let elements: Vec<Box<dyn Val + 'v>> =
             left.inner().iter().chain(right.inner()).map(|element| element.clone_as_boxed()).collect();
@@ -353,9 +397,10 @@ fn negate<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         return Ok(CowVal::owned(CelDouble::from(-double.inner())));
     }
     let int = value.downcast_ref::<CelInt>().ok_or_else(|| no_such("-", &args))?;
-    let result = int.inner().checked_neg().ok_or_else(|| {
-        ExecutionError::function_error("-", "the result is beyond the range of its type")
-    })?;
+    let result = int
+        .inner()
+        .checked_neg()
+        .ok_or_else(|| ExecutionError::function_error("-", "the result is beyond the range of its type"))?;
     Ok(CowVal::owned(CelInt::from(result)))
 }
 

@@ -173,7 +173,9 @@ pub(super) fn step_on_tape<'tape, 'text>(
 ) -> Step<Value<'tape, 'text>> {
     let found = match segment {
         Segment::Key(key) if value.is_object() => json::get(*value, key),
-        Segment::Index(index) if value.is_array() => value.as_array().and_then(|list| list.iter().nth(*index)),
+        Segment::Index(index) if value.is_array() => {
+            value.as_array().and_then(|list| list.iter().nth(*index))
+        }
         _ => return Step::Not(type_on_tape(value)),
     };
     found.map_or(Step::Missing, Step::To)
@@ -191,7 +193,10 @@ fn type_on_tape(value: &Value<'_, '_>) -> &'static str {
 }
 
 /// One step in a value of a query, of headers, or of a variable.
-pub(super) fn step_in_json<'v>(value: &&'v serde_json::Value, segment: &Segment) -> Step<&'v serde_json::Value> {
+pub(super) fn step_in_json<'v>(
+    value: &&'v serde_json::Value,
+    segment: &Segment,
+) -> Step<&'v serde_json::Value> {
     use serde_json::Value;
     let found = match (segment, *value) {
         (Segment::Key(key), Value::Object(object)) => object.get(key),

@@ -1,9 +1,9 @@
 //! From what the operator wrote to what runs: every constant path becomes one name, every operator that the library
 //! gets wrong or does not count becomes ours, and whatever can be known to be a mistake is one.
 
+use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SourceInfo};
 use cel::common::types::{CelInt, CelString};
-use cel::IdedExpr;
 
 use super::error::ExprError;
 use super::functions::{CALLABLE, CHARGE, OPERATORS, Pattern, ROUNDS};
@@ -70,7 +70,9 @@ impl<'t> Rewriter<'t> {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => match name.as_str() {
                 name if self.is_bound(name) || TYPES.contains(&name) => Ok(()),
-                "payload" => self.mistake(id, "name a part of it: payload.body, query, headers, path or method"),
+                "payload" => {
+                    self.mistake(id, "name a part of it: payload.body, query, headers, path or method")
+                }
                 "variables" => self.mistake(id, "name one of them: variables.NAME"),
                 name => {
                     let message = format!("unknown name `{name}`");
@@ -79,7 +81,9 @@ impl<'t> Rewriter<'t> {
             },
             Expr::Select(select) => self.rewrite(&mut select.operand),
             Expr::Call(call) => self.rewrite_call(id, call),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.rewrite_charged(element)),
+            Expr::List(list) => {
+                list.elements.iter_mut().try_for_each(|element| self.rewrite_charged(element))
+            }
             Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
                 EntryExpr::MapEntry(entry) => {
                     self.rewrite_charged(&mut entry.key)?;
@@ -162,11 +166,9 @@ impl<'t> Rewriter<'t> {
                 callable if callable.member == [0] => format!("value.{name}()"),
                 _ => format!("value.{name}(argument)"),
             };
-            let message = format!("`{name}` is not called with {} arguments here, write {example}", call.args.len());
+            let message =
+                format!("`{name}` is not called with {} arguments here, write {example}", call.args.len());
             return self.mistake(id, message);
-        }
-        if name == "matches" {
-            self.compile_pattern(call)?;
         }
         if let Some(ours) = callable.ours {
             ours.clone_into(&mut call.func_name);
@@ -176,12 +178,16 @@ impl<'t> Rewriter<'t> {
         if let Some(target) = &mut call.target {
             self.rewrite_charged(target)?;
         }
-        call.args.iter_mut().try_for_each(|arg| self.rewrite_charged(arg))
+        let pattern = if name == "matches" { call.args.pop() } else { None };
+        call.args.iter_mut().try_for_each(|arg| self.rewrite_charged(arg))?;
+        if let Some(pattern) = pattern {
+            call.args.push(self.compile_pattern(pattern)?);
+        }
+        Ok(())
     }
 
     /// Compiles the pattern of a `matches`, which has to be a literal: no event decides what it costs.
-    fn compile_pattern(&mut self, call: &mut CallExpr) -> Result<(), ExprError> {
-        let Some(pattern) = call.args.last_mut() else { return Ok(()) };
+    fn compile_pattern(&mut self, pattern: IdedExpr) -> Result<IdedExpr, ExprError> {
         let id = pattern.id;
         let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
             return self.mistake(id, "the pattern of `matches` must be a literal");
@@ -189,18 +195,15 @@ impl<'t> Rewriter<'t> {
         if text.inner().len() > PATTERN_BYTES_MAX {
             return self.mistake(id, format!("a pattern is at most {PATTERN_BYTES_MAX} bytes long"));
         }
-        let compiled = regex::RegexBuilder::new(text.inner()).size_limit(PATTERN_MEMORY_MAX).build();
-        match compiled {
-            Ok(regex) => {
-                self.patterns.push(Pattern(regex));
-                pattern.expr = Expr::Ident(format!("{PATTERN_PREFIX}{}", self.patterns.len() - 1));
-                Ok(())
-            }
+        match regex::RegexBuilder::new(text.inner()).size_limit(PATTERN_MEMORY_MAX).build() {
+            Ok(regex) => self.patterns.push(Pattern(regex)),
             Err(error) => {
                 let error = error.to_string();
-                self.mistake(id, format!("bad pattern: {}", error.lines().last().unwrap_or_default()))
+                return self
+                    .mistake(id, format!("bad pattern: {}", error.lines().last().unwrap_or_default()));
             }
         }
+        Ok(IdedExpr { id, expr: Expr::Ident(format!("{PATTERN_PREFIX}{}", self.patterns.len() - 1)) })
     }
 
     fn rewrite_macro(&mut self, comprehension: &mut ComprehensionExpr) -> Result<(), ExprError> {
@@ -260,7 +263,9 @@ impl<'t> Rewriter<'t> {
         let mut at = node;
         let name = loop {
             let (operand, segment) = match &at.expr {
-                Expr::Select(select) if !select.test => (&*select.operand, Segment::Key(select.field.clone())),
+                Expr::Select(select) if !select.test => {
+                    (&*select.operand, Segment::Key(select.field.clone()))
+                }
                 Expr::Select(select) if std::ptr::eq(at, node) => {
                     ask = Ask::Presence;
                     (&*select.operand, Segment::Key(select.field.clone()))
@@ -297,7 +302,8 @@ impl<'t> Rewriter<'t> {
             && key.bytes().any(|byte| byte.is_ascii_uppercase())
         {
             let lower = key.to_ascii_lowercase();
-            return self.mistake(at.id, format!("names of headers are lower case: payload.headers[{lower:?}]"));
+            return self
+                .mistake(at.id, format!("names of headers are lower case: payload.headers[{lower:?}]"));
         }
         if path.segments.len() > SEGMENTS_MAX {
             return self.mistake(at.id, format!("a path has at most {SEGMENTS_MAX} steps"));
@@ -306,7 +312,12 @@ impl<'t> Rewriter<'t> {
     }
 
     /// Where a path starts; takes the step from `payload`. `None` when there is no such step.
-    fn root_of(&self, ident: &IdedExpr, name: &str, segments: &mut Vec<Segment>) -> Result<Option<Root>, ExprError> {
+    fn root_of(
+        &self,
+        ident: &IdedExpr,
+        name: &str,
+        segments: &mut Vec<Segment>,
+    ) -> Result<Option<Root>, ExprError> {
         if name == "payload" {
             return match segments.first() {
                 None => Ok(None),
@@ -326,7 +337,8 @@ impl<'t> Rewriter<'t> {
             let meant = Path { root, segments: segments.clone() };
             return self.mistake(ident.id, format!("unknown name `{name}`, did you mean {meant}?"));
         }
-        let message = format!("unknown name `{name}`; known are payload, webhook, id, received_at and variables");
+        let message =
+            format!("unknown name `{name}`; known are payload, webhook, id, received_at and variables");
         self.mistake(ident.id, message)
     }
 }
@@ -345,11 +357,12 @@ fn constant_segment(index: &Expr) -> Option<Segment> {
 }
 
 /// Makes a node the first argument of a call.
-fn wrap(node: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
+pub(super) fn wrap(node: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
     let id = node.id;
     let inner = std::mem::take(node);
     let args = std::iter::once(inner).chain(more).collect();
-    *node = IdedExpr { id, expr: Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }) };
+    *node =
+        IdedExpr { id, expr: Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }) };
 }
 
 /// The nodes under a node, itself included.
@@ -374,7 +387,8 @@ pub(super) fn visit(node: &IdedExpr, depth: usize, see: &mut dyn FnMut(usize)) {
             }
         }),
         Expr::Comprehension(comprehension) => {
-            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } = &**comprehension;
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } =
+                &**comprehension;
             [iter_range, accu_init, loop_cond, loop_step, result].into_iter().for_each(below);
         }
         Expr::Struct(_) | Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => {}

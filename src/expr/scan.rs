@@ -49,10 +49,13 @@ impl Iterator for Scanner<'_> {
 impl Scanner<'_> {
     /// Whether the string that starts here has a prefix that makes its backslashes plain: `r""`, `bR""`.
     fn is_raw(&self) -> bool {
-        let before = self.text[..self.at].as_bytes();
-        let prefix = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        let before = &self.text.as_bytes()[..self.at];
+        let prefix =
+            before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
         let prefix = &before[before.len() - prefix..];
-        prefix.len() <= 2 && prefix.iter().all(|byte| b"rRbB".contains(byte)) && prefix.iter().any(|byte| b"rR".contains(byte))
+        prefix.len() <= 2
+            && prefix.iter().all(|byte| b"rRbB".contains(byte))
+            && prefix.iter().any(|byte| b"rR".contains(byte))
     }
 }
 

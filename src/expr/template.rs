@@ -1,13 +1,15 @@
 //! Templates: text with holes, `order {{ payload.body.id }} of {{ webhook }}`.
 
+use cel::Value;
+
 use super::compile::Compiled;
 use super::error::{EvalError, ExprError};
+use super::functions::TEXT;
 use super::scan::{Scanner, Token};
 use super::scope::evaluate;
-use super::value::{Exact, NotJson, TEXT_BYTES_MAX, write_json};
+use super::value::{NotJson, TEXT_BYTES_MAX};
 use super::variables::Variables;
 use crate::event::Event;
-use cel::common::types::CelString;
 
 /// How long the text of a template may be.
 pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
@@ -47,12 +49,17 @@ impl Template {
             }
             let inside = start + 2;
             let Some(length) = hole_length(&text[inside..]) else {
-                return Err(ExprError::at(text, start, "this hole does not end, write }} behind its expression"));
+                return Err(ExprError::at(
+                    text,
+                    start,
+                    "this hole does not end, write }} behind its expression",
+                ));
             };
-            let compiled = Compiled::new(&text[inside..inside + length]).map_err(|mut mistake| {
-                mistake.column += text[..inside].chars().count();
-                mistake
-            })?;
+            let compiled =
+                Compiled::new(&text[inside..inside + length], Some(TEXT)).map_err(|mut mistake| {
+                    mistake.column += text[..inside].chars().count();
+                    mistake
+                })?;
             parts.push(Part::Hole(compiled));
             at = inside + length + 2;
         }
@@ -86,9 +93,10 @@ impl Template {
         let rendered = self.parts.iter().try_for_each(|part| {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Hole(compiled) => evaluate(compiled, event, variables, |value| {
-                    write(value, out).map_err(|error| EvalError::new(error.to_string()))
-                })?,
+                Part::Hole(compiled) => match evaluate(compiled, event, variables)? {
+                    Value::String(text) => out.push_str(&text),
+                    _ => return Err(EvalError::new("a hole has no text")),
+                },
             }
             if out.len() - start > TEXT_BYTES_MAX {
                 return Err(EvalError::new(NotJson::TooLarge.to_string()));
@@ -100,18 +108,6 @@ impl Template {
         }
         rendered
     }
-}
-
-/// Writes the value of a hole.
-fn write(value: &dyn cel::common::value::Val, out: &mut String) -> Result<(), NotJson> {
-    if let Some(string) = value.downcast_ref::<CelString<'_>>() {
-        out.push_str(string.inner());
-        return Ok(());
-    }
-    if value.downcast_ref::<Exact>().is_some_and(|exact| !exact.is_number()) {
-        return Err(NotJson::Exact);
-    }
-    write_json(value, out)
 }
 
 /// The length of the expression in a hole, up to the `}}` that no bracket and no string of it holds.

@@ -69,7 +69,9 @@ pub enum VariableError {
 impl fmt::Display for VariableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name => write!(f, "the name of a variable is 1 to {NAME_BYTES_MAX} bytes of printable text"),
+            Self::Name => {
+                write!(f, "the name of a variable is 1 to {NAME_BYTES_MAX} bytes of printable text")
+            }
             Self::ValueTooLong(bytes) => {
                 write!(f, "the value takes {bytes} bytes as JSON, a variable keeps at most {VALUE_BYTES_MAX}")
             }
@@ -98,7 +100,9 @@ impl Variables {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let mut store = Store::default();
         for (name, value) in file::read(path)? {
-            store.put(&name, value).map_err(|error| LoadError::damaged(path, format!("{name:?}: {error}")))?;
+            store
+                .put(&name, value)
+                .map_err(|error| LoadError::damaged(path, format!("{name:?}: {error}")))?;
         }
         store.saved = store.changes;
         Ok(Self { path: Some(path.to_owned()), store: Mutex::new(store), saving: Mutex::default() })

@@ -31,7 +31,10 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, reason } = self;
         let path = path.display();
-        write!(f, "cannot load the variables in {path}: {reason}; mend the file, or move it away to start with none")
+        write!(
+            f,
+            "cannot load the variables in {path}: {reason}; mend the file, or move it away to start with none"
+        )
     }
 }
 
@@ -79,7 +82,8 @@ pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    let written =
+        file.write_all(text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&beside);
         return Err(error);
