@@ -23,6 +23,7 @@
 mod compile;
 mod error;
 mod functions;
+mod fuzz;
 mod number;
 mod path;
 mod rewrite;
@@ -36,9 +37,12 @@ mod variables;
 pub use compile::TEXT_BYTES_MAX as EXPRESSION_BYTES_MAX;
 pub use error::{EvalError, ExprError};
 pub use functions::STEPS_MAX;
+pub use fuzz::fuzz_expression;
 pub use template::{HOLES_MAX, TEMPLATE_BYTES_MAX, Template};
 pub use value::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 pub use variables::{LoadError, VariableError, Variables};
+
+use cel::Value;
 
 use crate::event::Event;
 use compile::Compiled;
@@ -53,7 +57,7 @@ impl Condition {
     /// # Errors
     /// When it is not an expression, names something that is not there for any event, or can never be a bool.
     pub fn compile(text: &str) -> Result<Self, ExprError> {
-        let compiled = Compiled::new(text)?;
+        let compiled = Compiled::new(text, None)?;
         if let Some(what) = compiled.never_bool() {
             return Err(ExprError::new(1, format!("a condition must be a bool, this is {what}")));
         }
@@ -71,7 +75,10 @@ impl Condition {
     /// When a field is missing or of the wrong type, a number is not representable, or it is too much work. The event
     /// does not meet it then.
     pub fn eval(&self, event: &Event<'_>, variables: &Variables) -> Result<bool, EvalError> {
-        scope::evaluate(&self.0, event, variables, scope::as_bool)
+        match scope::evaluate(&self.0, event, variables)? {
+            Value::Bool(met) => Ok(met),
+            other => Err(EvalError::new(format!("the condition is of type {}, not bool", other.type_of()))),
+        }
     }
 }
 
@@ -85,7 +92,7 @@ impl Expression {
     /// # Errors
     /// When it is not one, or names something that is not there for any event.
     pub fn compile(text: &str) -> Result<Self, ExprError> {
-        Compiled::new(text).map(Self)
+        Compiled::new(text, Some(functions::JSON)).map(Self)
     }
 
     /// Whether it names anything of the body.
@@ -98,8 +105,13 @@ impl Expression {
     /// # Errors
     /// As [`Condition::eval`], and when the value has no place in JSON.
     pub fn eval(&self, event: &Event<'_>, variables: &Variables) -> Result<serde_json::Value, EvalError> {
-        scope::evaluate(&self.0, event, variables, |value| {
-            value::to_json(value).map_err(|error| EvalError::new(error.to_string()))
-        })
+        match scope::evaluate(&self.0, event, variables)? {
+            Value::String(json) => serde_json::from_str(&json),
+            _ => Ok(serde_json::Value::Null),
+        }
+        .map_err(|_| EvalError::new("the result is nested too deep"))
     }
 }
+
+#[cfg(test)]
+mod tests;

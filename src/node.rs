@@ -25,7 +25,7 @@ use std::time::Instant;
 pub use compile::{expression_reads, mistake};
 pub use discard::Discard;
 pub use exec::{Exec, ExecNode, ExecOptions};
-pub use file::{File, Files};
+pub use file::{File, Files, NamedFiles};
 pub use forward::ForwardNode;
 pub use line::EventLine;
 pub use log::Log;
@@ -44,7 +44,7 @@ const BLOCKING_VALUE_BYTES_MAX: usize = 1 << 20;
 /// What a node finds around it when it is made.
 pub struct Surroundings<'a> {
     /// The files that nodes have open.
-    pub files: &'a Files,
+    pub files: &'a Arc<Files>,
     /// What its webhook keeps.
     pub variables: &'a Arc<Variables>,
     /// The id of its trigger.
@@ -81,6 +81,8 @@ pub enum AnyNode {
     Log(Log),
     /// One JSON line per event at the end of a file.
     File(File),
+    /// The same, at the end of a file of its own name.
+    NamedFiles(NamedFiles),
     /// Runs a command.
     Exec(ExecNode),
     /// Sends the event to another server.
@@ -121,7 +123,10 @@ impl AnyNode {
     pub fn open(config: &config::Node, around: &Surroundings<'_>) -> Result<Self, Problem> {
         Ok(match config {
             config::Node::Log => Self::Log(log::open()),
-            config::Node::File { path, name: _, rotation } => {
+            config::Node::File { path, name: Some(name), rotation } => {
+                Self::NamedFiles(NamedFiles::open(&path.value, name, *rotation, around)?)
+            }
+            config::Node::File { path, name: None, rotation } => {
                 let file = file::open(&path.value, *rotation, around.files);
                 Self::File(file.map_err(|error| Problem::at(path.place, error.to_string()))?)
             }
@@ -142,10 +147,11 @@ impl AnyNode {
     pub fn check(config: &config::Node, around: &Surroundings<'_>) -> Result<(), Problem> {
         match config {
             config::Node::Log | config::Node::Discard => Ok(()),
-            config::Node::File { .. } => Ok(()),
-            config::Node::Exec(_) | config::Node::Forward(_) | config::Node::Variable(_) => {
-                Self::open(config, around).map(drop)
-            }
+            config::Node::File { name: None, .. } => Ok(()),
+            config::Node::File { .. }
+            | config::Node::Exec(_)
+            | config::Node::Forward(_)
+            | config::Node::Variable(_) => Self::open(config, around).map(drop),
             #[cfg(inrush_bench)]
             config::Node::Read { .. } => Ok(()),
         }
@@ -165,7 +171,7 @@ impl AnyNode {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Log(_) => "log",
-            Self::File(_) => "file",
+            Self::File(_) | Self::NamedFiles(_) => "file",
             Self::Exec(_) => "exec",
             Self::Forward(_) => "forward",
             Self::Variable(_) => "variable",
@@ -182,6 +188,7 @@ impl AnyNode {
     pub fn reads(&self) -> Reads {
         match self {
             Self::Log(_) | Self::File(_) => Reads { value_up_to: 0, text: true },
+            Self::NamedFiles(files) => files.reads(),
             Self::Exec(exec) => exec.reads(),
             Self::Forward(forward) => forward.reads(),
             Self::Variable(variable) => variable.reads(),
@@ -207,6 +214,7 @@ impl AnyNode {
                 discard.run();
                 AtOnce::Done(Ok(()))
             }
+            Self::NamedFiles(files) => files.append_at_once(event, line),
             Self::Variable(variable) => AtOnce::Done(variable.run(event)),
             Self::Own(own) => AtOnce::Done(own.run(event)),
             Self::Exec(_) | Self::Forward(_) | Self::Blocking(_) => AtOnce::MustWait,
@@ -232,6 +240,7 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.append(event, &mut line).await,
             Self::File(file) => file.append(event, &mut line).await,
+            Self::NamedFiles(files) => files.append(event, &mut line).await,
             Self::Exec(exec) => exec.run(event).await,
             Self::Forward(forward) => forward.run(event).await,
             Self::Blocking(blocking) => blocking.run(event).await,
@@ -258,6 +267,7 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.flush_due(),
             Self::File(file) => file.flush_due(),
+            Self::NamedFiles(files) => files.flush_due(),
             _ => None,
         }
     }
@@ -270,6 +280,7 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.flush(),
             Self::File(file) => file.flush(),
+            Self::NamedFiles(files) => files.flush(),
             _ => Ok(()),
         }
     }
@@ -282,6 +293,7 @@ impl AnyNode {
         match self {
             Self::Log(log) => log.settle().await,
             Self::File(file) => file.settle().await,
+            Self::NamedFiles(files) => files.settle().await,
             _ => Ok(()),
         }
     }

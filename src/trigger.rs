@@ -83,7 +83,7 @@ impl Trigger {
     pub fn open(
         config: &config::Trigger,
         metrics: Arc<TriggerMetrics>,
-        files: &Files,
+        files: &Arc<Files>,
         variables: &Arc<Variables>,
     ) -> Result<Self, Problem> {
         let around = Surroundings { files, variables, trigger: &config.id };
@@ -103,8 +103,7 @@ impl Trigger {
 
     /// The mistakes of what the operator asked for, as far as they can be found without touching a file that it writes.
     pub fn check(config: &config::Trigger) -> Vec<Problem> {
-        let around =
-            Surroundings { files: &Files::default(), variables: &Arc::default(), trigger: &config.id };
+        let around = Surroundings { files: &Arc::default(), variables: &Arc::default(), trigger: &config.id };
         let nodes = config.nodes.iter().filter_map(|node| AnyNode::check(node, &around).err());
         nodes.chain(expressions(config).err()).collect()
     }

@@ -6,16 +6,20 @@ use cel::common::ast::{Expr, LiteralValue};
 use super::error::ExprError;
 use super::functions::{CALLABLE, ENV, Pattern};
 use super::path::Root;
-use super::rewrite::{Ask, Rewriter, SLOT_PREFIX, Slot, visit};
+use super::rewrite::{Ask, Rewriter, SLOT_PREFIX, Slot, visit, wrap};
 use super::scan::{Scanner, Token};
 
 /// How long an expression may be.
 pub const TEXT_BYTES_MAX: usize = 4096;
-/// How deep brackets may be nested in an expression, and how deep the expression itself.
-pub const BRACKETS_DEPTH_MAX: usize = 24;
-const DEPTH_MAX: usize = 100;
+/// How deep brackets may be nested in an expression.
+const BRACKETS_DEPTH_MAX: usize = 24;
+/// How deep the nodes of an expression may be nested. The library evaluates by recursion, and takes a few KiB of stack
+/// for each.
+const DEPTH_MAX: usize = 48;
 /// How many operators, dots and opening brackets an expression may hold: each may nest what stands before it.
-const OPERATORS_MAX: usize = 256;
+const OPERATORS_MAX: usize = 512;
+/// The stack of the thread that compiles.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// An expression, ready to be evaluated.
 #[derive(Debug)]
@@ -26,19 +30,37 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles an expression.
-    pub fn new(text: &str) -> Result<Self, ExprError> {
+    /// Compiles an expression whose value is handed to `result` in the end, a function of ours, if one is named.
+    pub fn new(text: &str, result: Option<&str>) -> Result<Self, ExprError> {
         refuse_too_much(text)?;
+        // The parser takes some 30 KiB of stack for each nested bracket, in a build without optimization. And a mistake
+        // of the library's must not cost more than this expression.
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("inrush-compile".into()).stack_size(STACK_BYTES);
+            let compiled =
+                thread.spawn_scoped(scope, || Self::parse(text, result)).map(|thread| thread.join());
+            match compiled {
+                Ok(Ok(compiled)) => compiled,
+                Ok(Err(_)) => Err(ExprError::new(1, "the parser gave up on this")),
+                Err(error) => Err(ExprError::new(1, format!("there is no thread to compile it: {error}"))),
+            }
+        })
+    }
+
+    fn parse(text: &str, result: Option<&str>) -> Result<Self, ExprError> {
         let program = ENV.compile(text).map_err(|errors| first_mistake(text, &errors))?;
         let mut expr = program.expression().clone();
+        let mut rewriter = Rewriter::new(text, program.source_info());
+        rewriter.rewrite(&mut expr)?;
+        let Rewriter { slots, patterns, .. } = rewriter;
+        if let Some(function) = result {
+            wrap(&mut expr, function, Vec::new());
+        }
         let mut deepest = 0;
         visit(&expr, 0, &mut |depth| deepest = deepest.max(depth));
         if deepest > DEPTH_MAX {
             return Err(ExprError::new(1, format!("nested deeper than {DEPTH_MAX} levels, too deep")));
         }
-        let mut rewriter = Rewriter::new(text, program.source_info());
-        rewriter.rewrite(&mut expr)?;
-        let Rewriter { slots, patterns, .. } = rewriter;
         Ok(Self { expr, slots, patterns })
     }
 
@@ -118,6 +140,11 @@ fn first_mistake(text: &str, errors: &cel::ParseErrors) -> ExprError {
     let message = error.msg.trim_start_matches("Syntax error: ");
     // What could have stood there is often everything.
     let message = message.split(" expecting {").next().unwrap_or(message);
+    if message.contains("has() macro") {
+        const HAS: &str =
+            "`has` takes a field, as has(payload.body.a); else write payload.headers[?\"x-a\"].hasValue()";
+        return ExprError::new(column, HAS);
+    }
     let message = message.replace("mismatched input '<EOF>'", "the expression ends too early");
     ExprError::new(column, message.chars().take(MESSAGE_CHARS_MAX).collect::<String>())
 }

@@ -14,13 +14,14 @@ use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{
-    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelOptional, CelString, CelUInt, DYN_TYPE, Type,
+    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelOptional, CelString, CelUInt,
+    DYN_TYPE, Type,
 };
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{Env, ExecutionError};
 
 use super::number::Number;
-use super::value::{Exact, TEXT_BYTES_MAX};
+use super::value::{self, Exact, TEXT_BYTES_MAX};
 
 /// How many steps one evaluation may take.
 pub const STEPS_MAX: u64 = 1_000_000;
@@ -107,6 +108,14 @@ pub(super) const CHARGE: &str = "@charge";
 /// The function that charges the rounds of a macro and hands its list on.
 pub(super) const ROUNDS: &str = "@rounds";
 
+/// The function that makes the text of a template's hole of its value.
+pub(super) const TEXT: &str = "@text";
+/// The function that makes JSON of the value of an expression.
+pub(super) const JSON: &str = "@json";
+
+/// What an error is called that concerns the value of a whole expression.
+pub(super) const RESULT: &str = "result";
+
 /// What expressions are compiled in and run in: the standard library, with ours beside it.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
@@ -135,6 +144,8 @@ const OURS: &[(&str, usize, cel::common::functions::Function)] = &[
     ("@not", 1, not),
     (CHARGE, 1, charge),
     (ROUNDS, 2, rounds),
+    (TEXT, 1, |args| result(&args, value::write_text)),
+    (JSON, 1, |args| result(&args, value::write_json)),
     ("@matches", 2, matches),
     ("@lower", 1, |args| map_text("lowerAscii", &args, str::to_ascii_lowercase)),
     ("@upper", 1, |args| map_text("upperAscii", &args, str::to_ascii_uppercase)),
@@ -208,6 +219,17 @@ fn rounds<'b, 'v>(mut args: Args<'b, 'v>) -> Answer<'b, 'v> {
     Ok(value)
 }
 
+/// Writes the value of a whole expression.
+fn result<'b, 'v>(
+    args: &Args<'b, 'v>,
+    write: impl Fn(&dyn Val, &mut String) -> Result<(), value::NotJson>,
+) -> Answer<'b, 'v> {
+    let mut text = String::new();
+    let written = write(arg(args, 0)?, &mut text);
+    written.map_err(|error| ExecutionError::function_error(RESULT, error))?;
+    Ok(CowVal::owned(CelString::from(text)))
+}
+
 fn arg<'a, 'b, 'v>(args: &'a Args<'b, 'v>, at: usize) -> Result<&'a (dyn Val + 'v), ExecutionError> {
     args.get(at).map(|arg| &**arg).ok_or_else(ExecutionError::missing_argument_or_target)
 }
@@ -253,9 +275,11 @@ fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
     {
         let (left, right) = (left.inner(), right.inner());
         return Ok(left.len() == right.len()
-            && all(left.iter().map(|(key, value)| match right.get(key) {
-                Some(other) => equal(value.as_ref(), other.as_ref()),
-                None => Ok(false),
+            && all(left.iter().map(|(key, value)| {
+                match right.get(key).or_else(|| right.get(&other_integer(key)?)) {
+                    Some(other) => equal(value.as_ref(), other.as_ref()),
+                    None => Ok(false),
+                }
             }))?);
     }
     if let (Some(left), Some(right)) =
@@ -267,6 +291,15 @@ fn equal(left: &dyn Val, right: &dyn Val) -> Result<bool, ExecutionError> {
         };
     }
     Ok(left.equals(right))
+}
+
+/// The key that is the same number as the other type of integer, if there is one.
+fn other_integer(key: &CelMapKey<'_>) -> Option<CelMapKey<'static>> {
+    match key {
+        CelMapKey::Int(int) => u64::try_from(*int.inner()).ok().map(CelMapKey::from),
+        CelMapKey::UInt(uint) => i64::try_from(*uint.inner()).ok().map(CelMapKey::from),
+        CelMapKey::Bool(_) | CelMapKey::String(_) => None,
+    }
 }
 
 /// Whether all are true: one that is false decides, whatever error stands beside it.

@@ -170,9 +170,6 @@ impl<'t> Rewriter<'t> {
                 format!("`{name}` is not called with {} arguments here, write {example}", call.args.len());
             return self.mistake(id, message);
         }
-        if name == "matches" {
-            self.compile_pattern(call)?;
-        }
         if let Some(ours) = callable.ours {
             ours.clone_into(&mut call.func_name);
             let target = call.target.take().map(|target| *target);
@@ -181,12 +178,16 @@ impl<'t> Rewriter<'t> {
         if let Some(target) = &mut call.target {
             self.rewrite_charged(target)?;
         }
-        call.args.iter_mut().try_for_each(|arg| self.rewrite_charged(arg))
+        let pattern = if name == "matches" { call.args.pop() } else { None };
+        call.args.iter_mut().try_for_each(|arg| self.rewrite_charged(arg))?;
+        if let Some(pattern) = pattern {
+            call.args.push(self.compile_pattern(pattern)?);
+        }
+        Ok(())
     }
 
     /// Compiles the pattern of a `matches`, which has to be a literal: no event decides what it costs.
-    fn compile_pattern(&mut self, call: &mut CallExpr) -> Result<(), ExprError> {
-        let Some(pattern) = call.args.last_mut() else { return Ok(()) };
+    fn compile_pattern(&mut self, pattern: IdedExpr) -> Result<IdedExpr, ExprError> {
         let id = pattern.id;
         let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
             return self.mistake(id, "the pattern of `matches` must be a literal");
@@ -194,18 +195,15 @@ impl<'t> Rewriter<'t> {
         if text.inner().len() > PATTERN_BYTES_MAX {
             return self.mistake(id, format!("a pattern is at most {PATTERN_BYTES_MAX} bytes long"));
         }
-        let compiled = regex::RegexBuilder::new(text.inner()).size_limit(PATTERN_MEMORY_MAX).build();
-        match compiled {
-            Ok(regex) => {
-                self.patterns.push(Pattern(regex));
-                pattern.expr = Expr::Ident(format!("{PATTERN_PREFIX}{}", self.patterns.len() - 1));
-                Ok(())
-            }
+        match regex::RegexBuilder::new(text.inner()).size_limit(PATTERN_MEMORY_MAX).build() {
+            Ok(regex) => self.patterns.push(Pattern(regex)),
             Err(error) => {
                 let error = error.to_string();
-                self.mistake(id, format!("bad pattern: {}", error.lines().last().unwrap_or_default()))
+                return self
+                    .mistake(id, format!("bad pattern: {}", error.lines().last().unwrap_or_default()));
             }
         }
+        Ok(IdedExpr { id, expr: Expr::Ident(format!("{PATTERN_PREFIX}{}", self.patterns.len() - 1)) })
     }
 
     fn rewrite_macro(&mut self, comprehension: &mut ComprehensionExpr) -> Result<(), ExprError> {
@@ -359,7 +357,7 @@ fn constant_segment(index: &Expr) -> Option<Segment> {
 }
 
 /// Makes a node the first argument of a call.
-fn wrap(node: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
+pub(super) fn wrap(node: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
     let id = node.id;
     let inner = std::mem::take(node);
     let args = std::iter::once(inner).chain(more).collect();

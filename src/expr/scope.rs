@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use cel::common::traits::{Container, Indexer};
-use cel::common::types::{CelBool, CelList, CelOptional, CelString, MAP_TYPE, Type};
+use cel::common::types::{CelList, CelOptional, CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
@@ -19,13 +19,12 @@ use super::value::{Bound, Room, TEXT_BYTES_MAX, Unusable, from_json, from_tape, 
 use super::variables::Variables;
 use crate::event::{BodyValue, Event};
 
-/// Evaluates an expression and shows its value to `see`.
-pub(super) fn evaluate<T>(
+/// Evaluates an expression.
+pub(super) fn evaluate(
     compiled: &Compiled,
     event: &Event<'_>,
     variables: &Variables,
-    see: impl FnOnce(&dyn Val) -> Result<T, EvalError>,
-) -> Result<T, EvalError> {
+) -> Result<Value, EvalError> {
     functions::begin();
     let scope = Scope {
         compiled,
@@ -36,10 +35,9 @@ pub(super) fn evaluate<T>(
     };
     let mut context = Context::with_env(Arc::clone(&ENV));
     context.set_variable_resolver(&scope);
-    match Value::resolve_val(&compiled.expr, &context) {
-        Ok(value) => see(&*value),
-        Err(error) => Err(scope.explain(error)),
-    }
+    // Not `resolve_val`, which is inlined into whoever calls it and takes 50 KiB of stack for a node in a build without
+    // optimization. Nothing large comes this way, see `functions::TEXT` and `functions::JSON`.
+    Value::resolve(&compiled.expr, &context).map_err(|error| scope.explain(error))
 }
 
 struct Scope<'v> {
@@ -209,6 +207,7 @@ impl<'v> Scope<'v> {
                 )
             }
             E::UnexpectedType { got, want } => format!("a value is of type {got}, not {want}"),
+            E::FunctionError { function, message } if function == functions::RESULT => message,
             E::FunctionError { function, message } => {
                 format!("{function}: {}", message.chars().take(128).collect::<String>())
             }
@@ -298,13 +297,5 @@ fn name_of(name: &dyn Val) -> Result<&str, ExecutionError> {
     let string = name.downcast_ref::<CelString<'_>>().map(CelString::inner);
     string.ok_or_else(|| {
         ExecutionError::no_such_overload("variables[_]", vec![name.get_type().name().to_owned()])
-    })
-}
-
-/// The value of a condition.
-pub(super) fn as_bool(value: &dyn Val) -> Result<bool, EvalError> {
-    let bool = value.downcast_ref::<CelBool>().map(|bool| *bool.inner());
-    bool.ok_or_else(|| {
-        EvalError::new(format!("the condition is of type {}, not bool", value.get_type().name()))
     })
 }

@@ -1,13 +1,15 @@
 //! Templates: text with holes, `order {{ payload.body.id }} of {{ webhook }}`.
 
+use cel::Value;
+
 use super::compile::Compiled;
 use super::error::{EvalError, ExprError};
+use super::functions::TEXT;
 use super::scan::{Scanner, Token};
 use super::scope::evaluate;
-use super::value::{Exact, NotJson, TEXT_BYTES_MAX, write_json};
+use super::value::{NotJson, TEXT_BYTES_MAX};
 use super::variables::Variables;
 use crate::event::Event;
-use cel::common::types::CelString;
 
 /// How long the text of a template may be.
 pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
@@ -53,10 +55,11 @@ impl Template {
                     "this hole does not end, write }} behind its expression",
                 ));
             };
-            let compiled = Compiled::new(&text[inside..inside + length]).map_err(|mut mistake| {
-                mistake.column += text[..inside].chars().count();
-                mistake
-            })?;
+            let compiled =
+                Compiled::new(&text[inside..inside + length], Some(TEXT)).map_err(|mut mistake| {
+                    mistake.column += text[..inside].chars().count();
+                    mistake
+                })?;
             parts.push(Part::Hole(compiled));
             at = inside + length + 2;
         }
@@ -105,13 +108,14 @@ impl Template {
         let rendered = self.parts.iter().try_for_each(|part| {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Hole(compiled) => {
-                    let begins = out.len();
-                    evaluate(compiled, event, variables, |value| {
-                        write(value, out).map_err(|error| EvalError::new(error.to_string()))
-                    })?;
-                    hole(out, begins)?;
-                }
+                Part::Hole(compiled) => match evaluate(compiled, event, variables)? {
+                    Value::String(text) => {
+                        let begins = out.len();
+                        out.push_str(&text);
+                        hole(out, begins)?;
+                    }
+                    _ => return Err(EvalError::new("a hole has no text")),
+                },
             }
             if out.len() - start > TEXT_BYTES_MAX {
                 return Err(EvalError::new(NotJson::TooLarge.to_string()));
@@ -123,18 +127,6 @@ impl Template {
         }
         rendered
     }
-}
-
-/// Writes the value of a hole.
-fn write(value: &dyn cel::common::value::Val, out: &mut String) -> Result<(), NotJson> {
-    if let Some(string) = value.downcast_ref::<CelString<'_>>() {
-        out.push_str(string.inner());
-        return Ok(());
-    }
-    if value.downcast_ref::<Exact>().is_some_and(|exact| !exact.is_number()) {
-        return Err(NotJson::Exact);
-    }
-    write_json(value, out)
 }
 
 /// The length of the expression in a hole, up to the `}}` that no bracket and no string of it holds.

@@ -200,14 +200,19 @@ pub(super) fn from_text<'v>(text: &'v str, room: &mut Room) -> Result<Bound<'v>,
         b't' => Ok(Bound::Bool(true.into())),
         b'f' => Ok(Bound::Bool(false.into())),
         b'"' => {
-            room.text(text)?;
             let inside = text.get(1..text.len() - 1).unwrap_or_default();
-            Ok(if inside.contains('\\') {
-                serde_json::from_str::<String>(text)
-                    .map_or_else(|_| exact(text), |string| Bound::String(string.into()))
-            } else {
-                Bound::String(inside.into())
-            })
+            if !inside.contains('\\') {
+                room.text(inside)?;
+                return Ok(Bound::String(inside.into()));
+            }
+            // An escape is up to six bytes for one.
+            let text = if inside.len() > 6 * TEXT_BYTES_MAX { Err(Unusable::Text) } else { Ok(text) }?;
+            let Ok(string) = serde_json::from_str::<String>(text) else {
+                room.text(inside)?;
+                return Ok(exact(text));
+            };
+            room.text(&string)?;
+            Ok(Bound::String(string.into()))
         }
         b'[' => room.inside(|room| {
             let elements = text::elements(within(text)?).map_err(|_| Unusable::Depth)?;
@@ -321,18 +326,20 @@ impl std::fmt::Display for NotJson {
     }
 }
 
-/// A result as JSON.
-pub(super) fn to_json(value: &dyn Val) -> Result<serde_json::Value, NotJson> {
-    let mut text = String::new();
-    let mut writer = Writer { out: &mut text, keeps_exact: false };
-    writer.write(value, 2 * DEPTH_MAX)?;
-    // What was just written is JSON. Reading it again keeps one writer.
-    serde_json::from_str(&text).map_err(|_| NotJson::TooLarge)
+/// Writes a result as text: a string as it is, anything else as JSON, with values that are not representable by their
+/// exact text.
+pub(super) fn write_text(value: &dyn Val, out: &mut String) -> Result<(), NotJson> {
+    match (value.downcast_ref::<CelString<'_>>(), value.downcast_ref::<Exact>()) {
+        (Some(string), _) => out.push_str(string.inner()),
+        (_, Some(exact)) if !exact.is_number() => return Err(NotJson::Exact),
+        _ => Writer { out, keeps_exact: true }.write(value, 2 * DEPTH_MAX)?,
+    }
+    Ok(())
 }
 
-/// Writes a result as compact JSON, objects sorted by key; values that are not representable by their exact text.
+/// Writes a result as compact JSON, objects sorted by key, that any parser can represent.
 pub(super) fn write_json(value: &dyn Val, out: &mut String) -> Result<(), NotJson> {
-    Writer { out, keeps_exact: true }.write(value, 2 * DEPTH_MAX)
+    Writer { out, keeps_exact: false }.write(value, 2 * DEPTH_MAX)
 }
 
 struct Writer<'o> {

@@ -3,8 +3,10 @@
 //! | file | what |
 //! | --- | --- |
 //! | `shared` | the open files, one descriptor and one lock for each, however many nodes write there |
+//! | `named` | files whose name a template makes of each event |
 //! | `rotate` | the names of files that were set aside, their order, and which of them stay |
 
+mod named;
 mod rotate;
 mod shared;
 
@@ -12,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use named::NamedFiles;
 pub use shared::{Files, SharedFile};
 
 use super::NodeError;

@@ -48,6 +48,13 @@ pub struct Lines<S> {
     shared: Arc<Shared<S>>,
 }
 
+impl<S> Clone for Lines<S> {
+    /// Another share in the same lines.
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
 struct Shared<S> {
     state: Mutex<State<S>>,
     /// How long a line is held back.

@@ -29,7 +29,7 @@ pub(super) struct Installed {
     webhooks: Vec<Option<Entry>>,
     /// Triggers of the program that the server is a part of.
     natives: Vec<NativeTrigger>,
-    files: Files,
+    files: Arc<Files>,
     /// Of webhooks that were removed while the server runs.
     former_variables: Vec<(Uuid, String, Arc<Variables>)>,
     /// One file for each webhook that keeps any.
@@ -79,7 +79,7 @@ impl Installed {
         Self {
             webhooks: Vec::new(),
             natives,
-            files: Files::default(),
+            files: Arc::default(),
             former_variables: Vec::new(),
             variables_dir,
             limits,
@@ -270,7 +270,7 @@ impl Wanted<'_> {
     fn open(
         &self,
         counts: &Arc<TriggerMetrics>,
-        files: &Files,
+        files: &Arc<Files>,
         variables: &Arc<Variables>,
     ) -> Result<Trigger, Problem> {
         match self {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Rotation;
+use crate::config::{Node, Trigger};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -72,8 +73,11 @@ fn a_full_file() {
     assert_eq!(webhook.body_bytes_max, Some(1000));
     assert_eq!(webhook.keep_headers, ["authorization"]);
     let place = Place { line: 19, column: 52 };
-    let file =
-        Node::File { path: Written { value: "./e.ndjson".into(), place }, rotation: Rotation::default() };
+    let file = Node::File {
+        path: Written { value: "./e.ndjson".into(), place },
+        name: None,
+        rotation: Rotation::default(),
+    };
     assert_eq!(webhook.triggers[0].nodes, [Node::Log, file]);
     let counting = Trigger { id: "count".into(), nodes: vec![Node::Discard], ..Trigger::default() };
     assert_eq!(webhook.triggers[1], counting);

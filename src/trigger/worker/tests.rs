@@ -33,14 +33,15 @@ fn worker_with(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds, gat
         let id = format!("t{index}");
         let kinds = nodes.iter().map(AnyNode::kind).collect();
         let metrics = Arc::new(TriggerMetrics::new("w", &id, kinds, 1));
-        Trigger { id, nodes, on_error, ordered, metrics }
+        let variables = Arc::default();
+        Box::new(Trigger { id, when: None, key: None, variables, nodes, on_error, ordered, metrics })
     };
     let triggers = triggers.into_iter().enumerate().map(trigger).map(TriggerUpdate::Set).collect();
     let door: Arc<Door> = Arc::default();
     let mut worker = AtWork::new(WorkerParts {
         index: 0,
         inboxes: Vec::new(),
-        mailbox: Arc::new(Mailbox::new(door.clone())),
+        crew: Arc::new(Crew::new(vec![Arc::new(Mailbox::new(door.clone()))])),
         door,
         bounds,
         metrics: Arc::new(Metrics::new(1, 1)),
