@@ -6,6 +6,7 @@
 //! | `/healthz` | 200 `ok`, as long as the process lives |
 //! | `/readyz` | 200 `ready`, or 503 and why not: starting, draining |
 //! | `/metrics` | the counts, in the text format of Prometheus |
+//! | `/triggers` | what was counted of each trigger and its nodes, as JSON |
 //!
 //! Everything else is refused as `application/problem+json` (RFC 9457) with a stable `code`. Connections are few
 //! and bounded in time and bytes ([`bounded`]), and web pages that reached this address by a trick are turned
@@ -71,7 +72,8 @@ fn routes(metrics: Arc<Metrics>, readiness: Arc<Readiness>, loopback_only: bool)
     let routes = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready).with_state(readiness))
-        .route("/metrics", get(count).with_state(metrics))
+        .route("/metrics", get(count).with_state(metrics.clone()))
+        .route("/triggers", get(triggers).with_state(metrics))
         .fallback(async || NOT_FOUND)
         .method_not_allowed_fallback(async || METHOD_NOT_ALLOWED);
     let routes = match loopback_only {
@@ -93,6 +95,11 @@ async fn count(State(metrics): State<Arc<Metrics>>) -> Response {
     let mut text = String::new();
     metrics.render_prometheus(&mut text);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn triggers(State(metrics): State<Arc<Metrics>>) -> Response {
+    let counts = serde_json::json!(metrics.trigger_counts());
+    ([(header::CONTENT_TYPE, "application/json")], format!("{counts}\n")).into_response()
 }
 
 /// Lets a request pass that names this machine as its host.
@@ -124,7 +131,7 @@ struct Problem {
 const NOT_FOUND: Problem = Problem {
     status: StatusCode::NOT_FOUND,
     code: "not_found",
-    detail: "There is nothing here; try /healthz, /readyz or /metrics.",
+    detail: "There is nothing here; try /healthz, /readyz, /metrics or /triggers.",
 };
 const METHOD_NOT_ALLOWED: Problem = Problem {
     status: StatusCode::METHOD_NOT_ALLOWED,

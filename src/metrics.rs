@@ -3,12 +3,13 @@
 //! Nothing is shared on the hot path. A block stands on cache lines of its own, only its core or worker writes
 //! to it, and a write is a plain load and store ([`Counter`] says why that is enough). The control thread
 //! reads the blocks whenever somebody asks for `/metrics`. The amount of text depends on the number of cores and
-//! workers only, never on traffic: no label holds anything that a sender chose.
+//! workers and on what is installed, never on traffic: no label holds anything that a sender chose.
 //!
 //! Names follow Prometheus: base units (seconds, bytes), `_total` on counters. Every number is exported per core
 //! or worker, `inrush_requests_total{core="0",status="200"}`, and summed under a name of its own,
 //! `inrush_all_cores_requests_total{status="200"}`, so that a `sum` over one name never counts twice. A worker's
-//! are called `inrush_worker_…{worker="0"}` and `inrush_all_workers_…`.
+//! are called `inrush_worker_…{worker="0"}` and `inrush_all_workers_…`. Those of triggers and their nodes are sums over
+//! all workers already: `inrush_trigger_events_total{webhook="orders",trigger="archive"}`.
 
 mod counter;
 mod prometheus;
@@ -180,6 +181,7 @@ impl Metrics {
         prometheus::single(out, "config_refusals", "Times a changed config was refused.", "", refusals);
         prometheus::blocks(out, CORES, &self.cores);
         prometheus::blocks(out, WORKERS, &self.workers);
+        triggers::render(out, &self.trigger_counts());
     }
 }
 

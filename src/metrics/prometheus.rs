@@ -180,11 +180,11 @@ pub(super) fn single(out: &mut String, name: &str, help: &str, labels: &str, val
     written(Reading::Gauge(value).write(out, &name, labels));
 }
 
-fn heading(out: &mut String, name: &str, help: &str, kind: &str) {
+pub(super) fn heading(out: &mut String, name: &str, help: &str, kind: &str) {
     written(writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}"));
 }
 
 /// A `String` takes whatever is written to it.
-fn written(result: fmt::Result) {
+pub(super) fn written(result: fmt::Result) {
     debug_assert!(result.is_ok());
 }

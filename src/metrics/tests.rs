@@ -77,6 +77,10 @@ fn render(metrics: &Metrics) -> String {
     text
 }
 
+fn one_trigger() -> Arc<TriggerMetrics> {
+    Arc::new(TriggerMetrics::new("orders", "archive", vec!["file"], 2))
+}
+
 /// A number of its own for everything that is counted, so that no two rows can be mistaken for each other.
 fn busy() -> Metrics {
     let metrics = Metrics::new(3, 2);
@@ -117,6 +121,12 @@ fn busy() -> Metrics {
         worker.queue_wait.record(5_000 * at);
         worker.node_time.record(6_000 * at);
     }
+    let trigger = one_trigger();
+    for (at, block) in (1u64..).zip(&trigger.workers) {
+        block.events.add(20 * at);
+        block.nodes[0].runs.add(30 * at);
+    }
+    metrics.set_triggers(vec![trigger]);
     metrics
 }
 
@@ -167,6 +177,10 @@ fn what_was_counted_is_what_stands_there() {
     check("inrush_worker_discarded_total", &[("worker", "1")], "6");
     check("inrush_worker_queue_depth", &[("worker", "1")], "8");
     check("inrush_all_workers_queue_depth", &[], "12");
+    let trigger = [("webhook", "orders"), ("trigger", "archive")];
+    check("inrush_trigger_events_total", &trigger, "60");
+    check("inrush_trigger_skipped_total", &trigger, "0");
+    check("inrush_node_runs_total", &[trigger[0], trigger[1], ("node", "file"), ("index", "0")], "90");
 }
 
 #[test]
@@ -206,7 +220,9 @@ fn sums_are_the_sums_of_their_parts() {
         });
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{name}");
     }
-    assert_eq!(sums * 2 + 2, families.len(), "every family but build_info and budget_bytes has its sum");
+    // build_info, budget_bytes, config_reloads, config_refusals; those of triggers, of which there is one.
+    let without_sum = 4 + 7;
+    assert_eq!(sums * 2 + without_sum, families.len(), "every other family has its sum");
 }
 
 /// A value as an integer: nanoseconds where it is written with a fraction.
@@ -264,6 +280,7 @@ fn traffic_adds_no_series() {
         text.lines().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
     };
     let idle = Metrics::new(3, 2);
+    idle.set_triggers(vec![one_trigger()]);
     let (before, after) = (render(&idle), render(&busy()));
     assert_eq!(series(&before), series(&after));
 }

@@ -1,7 +1,10 @@
 //! What is counted of each trigger: a block per worker, written by that worker only, summed when it is shown.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
+use super::prometheus::{heading, written};
 use super::{Counter, Gauge};
 
 /// The numbers of one trigger.
@@ -116,9 +119,98 @@ impl TriggerMetrics {
     }
 }
 
+/// A number of a trigger or node: name, HELP, TYPE, and how it is read.
+type Row<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
+
+const TRIGGER_ROWS: [Row<TriggerCounts>; 5] = [
+    ("trigger_events_total", "Events that the condition of a trigger let through.", "counter", |t| t.events),
+    (
+        "trigger_skipped_total",
+        "Events that the condition of a trigger did not let through.",
+        "counter",
+        |t| t.skipped,
+    ),
+    (
+        "trigger_condition_errors_total",
+        "Events for which the condition of a trigger could not be evaluated.",
+        "counter",
+        |t| t.condition_errors,
+    ),
+    ("trigger_running", "Events on their way through nodes that wait.", "gauge", |t| t.running),
+    ("trigger_waiting", "Events whose turn at their trigger it is not yet.", "gauge", |t| t.waiting),
+];
+
+const NODE_ROWS: [Row<NodeCounts>; 2] = [
+    ("node_runs_total", "Times a node of a trigger ran.", "counter", |node| node.runs),
+    ("node_failures_total", "Times a node of a trigger failed.", "counter", |node| node.failures),
+];
+
+/// Appends the numbers of each trigger in the text format of Prometheus. Where there is none, there are no families.
+pub(super) fn render(out: &mut String, triggers: &[TriggerCounts]) {
+    if triggers.is_empty() {
+        return;
+    }
+    let labels = |trigger: &TriggerCounts| {
+        format!("webhook=\"{}\",trigger=\"{}\"", escaped(&trigger.webhook), escaped(&trigger.trigger))
+    };
+    for (name, help, kind, read) in TRIGGER_ROWS {
+        heading(out, &format!("inrush_{name}"), help, kind);
+        for trigger in triggers {
+            written(writeln!(out, "inrush_{name}{{{}}} {}", labels(trigger), read(trigger)));
+        }
+    }
+    if triggers.iter().all(|trigger| trigger.nodes.is_empty()) {
+        return;
+    }
+    for (name, help, kind, read) in NODE_ROWS {
+        heading(out, &format!("inrush_{name}"), help, kind);
+        for trigger in triggers {
+            for (index, node) in trigger.nodes.iter().enumerate() {
+                let labels = format!("{},node=\"{}\",index=\"{index}\"", labels(trigger), escaped(node.node));
+                written(writeln!(out, "inrush_{name}{{{labels}}} {}", read(node)));
+            }
+        }
+    }
+}
+
+/// A label's value: the operator chose it, and it may hold what would end it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_label() {
+        let metrics = TriggerMetrics::new("a\"b\\c\nd, {é}", "t", vec!["log", "log"], 2);
+        metrics.workers[0].events.add(3);
+        metrics.workers[1].waiting.set(2);
+        metrics.workers[1].nodes[1].failures.add(5);
+        let mut text = String::new();
+        render(&mut text, &[metrics.counts()]);
+        let labels = r#"webhook="a\"b\\c\nd, {é}",trigger="t""#;
+        for line in [
+            format!("inrush_trigger_events_total{{{labels}}} 3"),
+            format!("inrush_trigger_waiting{{{labels}}} 2"),
+            format!("inrush_node_failures_total{{{labels},node=\"log\",index=\"0\"}} 0"),
+            format!("inrush_node_failures_total{{{labels},node=\"log\",index=\"1\"}} 5"),
+        ] {
+            assert_eq!(text.lines().filter(|found| **found == line).count(), 1, "{line} in\n{text}");
+        }
+        let families = TRIGGER_ROWS.len() + NODE_ROWS.len();
+        assert_eq!(text.lines().count(), families * 2 + TRIGGER_ROWS.len() + 2 * NODE_ROWS.len());
+    }
+
+    #[test]
+    fn where_there_is_nothing_there_is_no_family() {
+        let mut text = String::new();
+        render(&mut text, &[]);
+        assert_eq!(text, "");
+        render(&mut text, &[TriggerMetrics::new("w", "t", Vec::new(), 1).counts()]);
+        assert!(text.contains("inrush_trigger_events_total") && !text.contains("inrush_node_"), "{text}");
+    }
 
     #[test]
     fn the_numbers_of_all_workers_are_summed() {
