@@ -16,12 +16,15 @@ use crate::config::{self, Config, ConfigError, Overrides, Webhook, edit::EditErr
 use crate::limits::Limits;
 use crate::server::ServeError;
 
+mod admin;
 mod check;
 mod list;
 mod new;
 mod send;
 mod serve;
 mod snippet;
+mod tail;
+mod triggers;
 
 /// Exit codes, after sysexits(3), so that a supervisor can tell what helps: a restart, or a person.
 pub mod exit {
@@ -31,7 +34,7 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// No webhook has the name that was asked for.
     pub const NO_SUCH_WEBHOOK: u8 = 66;
-    /// The address is in use or cannot be listened on; for `send`, nobody answers there.
+    /// The address is in use or cannot be listened on; for `send`, `tail`, `triggers`, nobody answers there, or has gone.
     pub const UNAVAILABLE: u8 = 69;
     /// The system refused to read or write a file, or another resource.
     pub const IO: u8 = 74;
@@ -49,7 +52,7 @@ Exit codes:
    1  an internal error, or a thread died
    2  the command line is wrong
   66  no webhook has that name
-  69  the address is in use or cannot be listened on; for `send`: no server answers there
+  69  the address is in use or cannot be listened on; for `send`, `tail`, `triggers`: no server answers there
   74  a file could not be read or written, or the system refused something
   75  another inrush uses the data directory
   76  for `send`: the server answered with something else than 2xx
@@ -104,6 +107,10 @@ enum Command {
     Send(send::Send),
     /// Print a program that posts to a webhook
     Snippet(snippet::Snippet),
+    /// Show events of the running server as they happen
+    Tail(tail::Tail),
+    /// Show what the running server has counted of each trigger and its nodes
+    Triggers(triggers::Triggers),
 }
 
 /// Why a command did not do what it was asked.
@@ -160,6 +167,8 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&options),
         Command::Send(send) => send.run(&options),
         Command::Snippet(snippet) => snippet.run(&options),
+        Command::Tail(tail) => tail.run(&options),
+        Command::Triggers(triggers) => triggers.run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

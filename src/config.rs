@@ -305,6 +305,11 @@ impl Config {
         self.webhooks.iter().find(|webhook| webhook.name == name)
     }
 
+    /// Where the admin API of a server with this config is reached.
+    pub fn admin_address(&self) -> SocketAddr {
+        reachable(self.server.admin_listen)
+    }
+
     /// The URL that senders post to: under `public_url` where one is set, else under the address listened on.
     pub fn url(&self, webhook: &Webhook) -> String {
         self.url_at(self.server.listen, webhook)

@@ -1,5 +1,5 @@
-//! The admin listener: is inrush alive, is it ready, and what has it counted. It runs on the control thread and
-//! only reads; nothing that happens here can slow a core.
+//! The admin listener: is inrush alive, is it ready, what has it counted, and what does it receive just now. It runs on
+//! the control thread and only reads; nothing that happens here can slow a core.
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -7,6 +7,7 @@
 //! | `/readyz` | 200 `ready`, or 503 and why not: starting, draining |
 //! | `/metrics` | the counts, in the text format of Prometheus |
 //! | `/triggers` | what was counted of each trigger and its nodes, as JSON |
+//! | `/tail` | events as they happen, one JSON line each |
 //!
 //! Everything else is refused as `application/problem+json` (RFC 9457) with a stable `code`. Connections are few
 //! and bounded in time and bytes ([`bounded`]), and web pages that reached this address by a trick are turned
@@ -15,8 +16,10 @@
 mod bounded;
 mod host;
 mod readiness;
+mod tail;
 
 pub use readiness::{Readiness, State as ReadyState};
+pub use tail::{OpenTail, TailLines, TailRefused, TailWanted};
 
 use crate::metrics::Metrics;
 use axum::extract::{Request, State};
@@ -26,10 +29,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, serve as serve_http};
 use bounded::{Bounded, Bounds};
+use std::borrow::Cow;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use tail::Tailing;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -41,9 +46,10 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    open_tail: OpenTail,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(Bounds::DEFAULT, listener, metrics, readiness, shutdown).await
+    serve_within(Bounds::DEFAULT, listener, metrics, readiness, open_tail, shutdown).await
 }
 
 async fn serve_within(
@@ -51,10 +57,11 @@ async fn serve_within(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    open_tail: OpenTail,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let loopback_only = listener.local_addr()?.ip().to_canonical().is_loopback();
-    let routes = routes(metrics, readiness, loopback_only);
+    let routes = routes(metrics, readiness, Tailing { open: open_tail, loopback_only });
     // The caller's future need not outlive this one, which that of axum must: so it is told.
     let (tell, told) = oneshot::channel::<()>();
     let serving = serve_http(Bounded::new(listener, bounds), routes).with_graceful_shutdown(async {
@@ -68,12 +75,14 @@ async fn serve_within(
     tokio::time::timeout(bounds.farewell, serving).await.unwrap_or(Ok(()))
 }
 
-fn routes(metrics: Arc<Metrics>, readiness: Arc<Readiness>, loopback_only: bool) -> Router {
+fn routes(metrics: Arc<Metrics>, readiness: Arc<Readiness>, tailing: Tailing) -> Router {
+    let loopback_only = tailing.loopback_only;
     let routes = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(count).with_state(metrics.clone()))
         .route("/triggers", get(triggers).with_state(metrics))
+        .route("/tail", get(tail::tail).with_state(tailing))
         .fallback(async || NOT_FOUND)
         .method_not_allowed_fallback(async || METHOD_NOT_ALLOWED);
     let routes = match loopback_only {
@@ -121,43 +130,45 @@ async fn seal(request: Request, next: Next) -> Response {
 }
 
 /// A refusal of the console.
-#[derive(Clone, Copy)]
 struct Problem {
     status: StatusCode,
     code: &'static str,
-    detail: &'static str,
+    detail: Cow<'static, str>,
 }
 
-const NOT_FOUND: Problem = Problem {
-    status: StatusCode::NOT_FOUND,
-    code: "not_found",
-    detail: "There is nothing here; try /healthz, /readyz, /metrics or /triggers.",
-};
-const METHOD_NOT_ALLOWED: Problem = Problem {
-    status: StatusCode::METHOD_NOT_ALLOWED,
-    code: "method_not_allowed",
-    detail: "This page can only be read, with GET or HEAD.",
-};
-const BAD_HOST: Problem = Problem {
-    status: StatusCode::BAD_REQUEST,
-    code: "bad_host",
-    detail: "Send exactly one valid Host header.",
-};
-const FOREIGN_HOST: Problem = Problem {
-    status: StatusCode::FORBIDDEN,
-    code: "foreign_host",
-    detail: "The admin address listens on loopback only: call it localhost or by its IP address.",
-};
-const STARTING: Problem = Problem {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "starting",
-    detail: "inrush is starting and does not take requests yet.",
-};
-const DRAINING: Problem = Problem {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "draining",
-    detail: "inrush is shutting down; send requests elsewhere.",
-};
+impl Problem {
+    const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Self { status, code, detail: Cow::Borrowed(detail) }
+    }
+}
+
+const NOT_FOUND: Problem = Problem::new(
+    StatusCode::NOT_FOUND,
+    "not_found",
+    "There is nothing here; try /healthz, /readyz, /metrics, /triggers or /tail.",
+);
+const METHOD_NOT_ALLOWED: Problem = Problem::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "method_not_allowed",
+    "This page can only be read, with GET or HEAD.",
+);
+const BAD_HOST: Problem =
+    Problem::new(StatusCode::BAD_REQUEST, "bad_host", "Send exactly one valid Host header.");
+const FOREIGN_HOST: Problem = Problem::new(
+    StatusCode::FORBIDDEN,
+    "foreign_host",
+    "The admin address listens on loopback only: call it localhost or by its IP address.",
+);
+const STARTING: Problem = Problem::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "starting",
+    "inrush is starting and does not take requests yet.",
+);
+const DRAINING: Problem = Problem::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "draining",
+    "inrush is shutting down; send requests elsewhere.",
+);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

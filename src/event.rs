@@ -157,11 +157,20 @@ impl<'a> Event<'a> {
     /// # Panics
     /// When the text was given up for the value: a node that reads it has to say so.
     pub fn body(&self) -> &'a [u8] {
-        assert!(self.slot.reading.is_text_intact(), "a node reads the text and did not say so");
+        self.body_if_kept().unwrap_or_else(|| panic!("a node reads the text and did not say so"))
+    }
+
+    /// The same for who has not said that he reads it; `None`: the text was given up for the value.
+    pub fn body_if_kept(&self) -> Option<&'a [u8]> {
         match self.slot.received_body() {
-            b"" => b"{}",
-            body => body,
+            b"" => Some(b"{}"),
+            body => self.slot.reading.is_text_intact().then_some(body),
         }
+    }
+
+    /// How many bytes of body were received.
+    pub fn body_bytes(&self) -> usize {
+        self.slot.body.len()
     }
 
     fn head(&self) -> &'a [u8] {

@@ -18,6 +18,7 @@
 //! | `reload` | when the config is read anew |
 //! | `saving` | what webhooks keep in variables |
 //! | `socket` | addresses |
+//! | `tail` | who watches events |
 
 mod build;
 mod builder;
@@ -28,6 +29,7 @@ mod orders;
 mod reload;
 mod saving;
 mod socket;
+mod tail;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -14,11 +14,13 @@
 
 mod lane;
 mod mailbox;
+mod tail;
 mod worker;
 
 use std::sync::Arc;
 
 pub use mailbox::{Crew, Mailbox};
+pub use tail::{Filter, NoTail, TAILS_MAX, Tails, Wanted, Watcher};
 pub use worker::{Bounds, Worker, WorkerParts};
 
 use crate::config::{self, OnError, Problem};

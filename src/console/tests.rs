@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::http::reject;
-use crate::metrics::ByStatus;
+use crate::metrics::{ByStatus, TriggerMetrics};
+use bytes::Bytes;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// Longer than anything here takes; a test that waits this long has failed.
 const FOREVER: Duration = Duration::from_secs(20);
@@ -15,6 +18,7 @@ struct Console {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    tails: Arc<FakeTails>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -31,15 +35,17 @@ impl Console {
         let metrics = Arc::new(Metrics::new(2, 1));
         let readiness = Arc::new(Readiness::default());
         let (stop, stopped) = oneshot::channel();
-        let (numbers, state) = (metrics.clone(), readiness.clone());
+        let tails = Arc::new(FakeTails::default());
+        let (numbers, state, open_tail) = (metrics.clone(), readiness.clone(), FakeTails::opener(&tails));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener)?;
-                serve_within(bounds, listener, numbers, state, async { stopped.await.unwrap() }).await
+                serve_within(bounds, listener, numbers, state, open_tail, async { stopped.await.unwrap() })
+                    .await
             })
         });
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), metrics, readiness, stop, thread }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), metrics, readiness, tails, stop, thread }
     }
 
     fn connect(&self) -> TcpStream {
@@ -67,6 +73,42 @@ impl Console {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap().unwrap();
         begun.elapsed()
+    }
+}
+
+/// Tails without events: lines come from the test, and it is seen when they are let go.
+#[derive(Default)]
+struct FakeTails {
+    wanted: Mutex<Vec<TailWanted>>,
+    lines: Mutex<Vec<mpsc::UnboundedSender<Bytes>>>,
+}
+
+impl FakeTails {
+    fn opener(tails: &Arc<Self>) -> OpenTail {
+        let tails = tails.clone();
+        Arc::new(move |wanted: TailWanted| {
+            match wanted.webhook.as_deref() {
+                Some("nobody") => return Err(TailRefused::NoSuchWebhook("no webhook \"nobody\"".into())),
+                Some("crowd") => return Err(TailRefused::TooMany(16)),
+                Some("late") => return Err(TailRefused::Ending),
+                _ => {}
+            }
+            if let Some(filter) = &wanted.filter {
+                return Err(TailRefused::BadFilter(format!("1:1: {filter}")));
+            }
+            let (lines, mut watched) = mpsc::unbounded_channel();
+            tails.wanted.lock().unwrap().push(wanted);
+            tails.lines.lock().unwrap().push(lines);
+            Ok(Box::pin(futures_util::stream::poll_fn(move |cx| watched.poll_recv(cx))))
+        })
+    }
+
+    fn wait_for(&self, what: &str, found: impl Fn(&[mpsc::UnboundedSender<Bytes>]) -> bool) {
+        let begun = Instant::now();
+        while !found(&self.lines.lock().unwrap()) {
+            assert!(begun.elapsed() < FOREVER, "{what}");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -309,6 +351,98 @@ fn a_stuck_connection_holds_up_the_end_only_so_long() {
     // Accepted later and answered, so the other one has been read by now.
     assert_eq!(console.get("/healthz").status, 200);
     assert!(console.stop() < FOREVER / 2);
+}
+
+#[test]
+fn triggers_are_counted() {
+    let console = Console::start();
+    assert_eq!(console.get("/triggers").body, "[]\n");
+    let counts = Arc::new(TriggerMetrics::new("w \"1\"", "t", vec!["log"], 2));
+    console.metrics.set_triggers(vec![counts.clone()]);
+    counts.workers[1].events.add(7);
+    counts.workers[0].nodes[0].runs.add(5);
+    let answer = console.get("/triggers");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let found: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((&found[0]["webhook"], &found[0]["events"]), (&"w \"1\"".into(), &7.into()));
+    assert_eq!(
+        found[0]["nodes"][0],
+        serde_json::json!({"node": "log", "runs": 5, "failures": 0, "mean_us": null})
+    );
+    console.stop();
+}
+
+/// Reads until the bytes end with these.
+fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {text:?}"));
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_tail_passes_lines_on_until_one_side_ends() {
+    let console = Console::start();
+    let watch = || {
+        let mut stream = console.connect();
+        stream.write_all(b"GET /tail?webhook=a%20b&every=2 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let head = Answer::parse(&read_until(&mut stream, "\r\n\r\n"));
+        assert_eq!((head.status, head.header("content-type")), (200, Some("application/x-ndjson")));
+        stream
+    };
+    let (mut first, second) = (watch(), watch());
+    let asked = console.tails.wanted.lock().unwrap()[0].clone();
+    assert_eq!((asked.webhook.as_deref(), asked.every.get()), (Some("a b"), 2));
+    let send =
+        |line: &'static str| console.tails.lines.lock().unwrap()[0].send(Bytes::from_static(line.as_bytes()));
+    for line in ["{\"id\":1}\n", "\n", "{\"id\":2}\n"] {
+        send(line).unwrap();
+        read_until(&mut first, &format!("{line}\r\n"));
+    }
+    // The second goes away although nothing was ever said to it.
+    drop(second);
+    console.tails.wait_for("it is let go", |lines| lines[1].is_closed() && !lines[0].is_closed());
+    console.tails.lines.lock().unwrap().clear();
+    assert_eq!(read_until(&mut first, "0\r\n\r\n"), "0\r\n\r\n", "the last chunk: it ended in order");
+    console.stop();
+}
+
+#[test]
+fn a_tail_that_cannot_be_is_a_problem() {
+    let console = Console::start();
+    for (query, status, code) in [
+        ("every=0", 400, "bad_query"),
+        ("fliter=a", 400, "bad_query"),
+        ("webhook=nobody", 400, "no_such_webhook"),
+        ("filter=a%20%3D", 400, "bad_filter"),
+        ("webhook=crowd", 503, "too_many_tails"),
+        ("webhook=late", 503, "draining"),
+    ] {
+        console.get(&format!("/tail?{query}")).check_problem(status, code);
+    }
+    console.stop();
+    let open = Console::start_at("0.0.0.0:0", Bounds::DEFAULT);
+    open.get("/tail").check_problem(403, "not_on_loopback");
+    assert!(open.tails.wanted.lock().unwrap().is_empty());
+    open.stop();
+}
+
+/// A tail that is not read holds nothing up but its own connection, and that one not for long.
+#[test]
+fn a_tail_that_is_not_read_is_let_go() {
+    let answer_within = Duration::from_millis(300);
+    let console = Console::start_at("127.0.0.1:0", Bounds { answer_within, ..Bounds::DEFAULT });
+    let mut stream = console.connect();
+    stream.write_all(b"GET /tail HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    console.tails.wait_for("it begins", |lines| lines.len() == 1);
+    let much = Bytes::from(vec![b'\n'; 1 << 20]);
+    (0..64).for_each(|_| console.tails.lines.lock().unwrap()[0].send(much.clone()).unwrap());
+    console.tails.wait_for("it is let go", |lines| lines[0].is_closed());
+    drop(stream);
+    console.stop();
 }
 
 /// Each refusal of the HTTP table must show in the metrics under its own status.

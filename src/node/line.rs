@@ -9,6 +9,9 @@ use memchr::memchr2;
 
 use crate::event::Event;
 
+/// What ends the event, behind its payload.
+const LINE_END: &[u8] = b"}\n";
+
 /// The parts of an event's line before and after its body, rendered when first asked for.
 #[derive(Default)]
 pub struct EventLine {
@@ -35,6 +38,26 @@ impl EventLine {
         (&self.before, &self.after)
     }
 
+    /// Appends the whole line of `event` to `out`. A body of more than `body_bytes_max` bytes, or one whose text was
+    /// given up, is left out: the line has `"body":null` then, and ends with `"omitted_body_bytes":N`.
+    pub fn append_to(&mut self, out: &mut Vec<u8>, event: &Event<'_>, body_bytes_max: usize) {
+        let (before, after) = self.around_body(event);
+        let body = event.body_if_kept().filter(|body| body.len() <= body_bytes_max);
+        let omitted = match body {
+            Some(_) => String::new(),
+            None => format!(",\"omitted_body_bytes\":{}", event.body_bytes()),
+        };
+        let (payload, end) = after.split_at(after.len() - LINE_END.len());
+        out.reserve(before.len() + body.map_or(0, <[u8]>::len) + after.len() + omitted.len());
+        out.extend_from_slice(before);
+        let body_at = out.len();
+        out.extend_from_slice(body.unwrap_or(b"null"));
+        flatten(&mut out[body_at..]);
+        out.extend_from_slice(payload);
+        out.extend_from_slice(omitted.as_bytes());
+        out.extend_from_slice(end);
+    }
+
     fn render(&mut self, event: &Event<'_>) -> io::Result<()> {
         let before = &mut self.before;
         before.extend_from_slice(b"{\"id\":\"");
@@ -51,7 +74,8 @@ impl EventLine {
         write_text(after, event.path())?;
         write!(after, ",\"method\":\"{}\",\"headers\":", event.method())?;
         write_headers(after, event)?;
-        after.extend_from_slice(b"}}\n");
+        after.push(b'}');
+        after.extend_from_slice(LINE_END);
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::builder::NativeTrigger;
 use super::installed::Installed;
 use super::saving::Named;
+use super::tail::Watched;
 use super::{ServeError, socket};
 use crate::buffer::Budget;
 use crate::config::Config;
@@ -42,6 +43,7 @@ pub(super) struct Running {
     pub listen: SocketAddr,
     pub driver: Driver,
     pub metrics: Arc<Metrics>,
+    pub watched: Watched,
     installed: Installed,
     cores: Vec<(Arc<CoreControl>, Arc<HomeBell>)>,
     mailboxes: Vec<Arc<Mailbox>>,
@@ -116,6 +118,7 @@ impl Running {
         acknowledged.by_all().await;
         self.installed.commit(change.entries);
         self.metrics.set_triggers(self.installed.counts());
+        self.watched.installed(self.installed.kept());
         Ok(())
     }
 
@@ -226,11 +229,12 @@ pub(super) fn start(
         events_max: limits.trigger_events_max,
         bytes_max: (limits.budget_bytes / TRIGGER_BUDGET_SHARE) as usize,
     };
+    let watched = Watched::default();
     let mailboxes: Vec<_> = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
     let crew = Arc::new(Crew::new(mailboxes.clone()));
     for (index, (inboxes, door)) in inboxes.into_iter().zip(doors).enumerate() {
-        let (crew, metrics) = (crew.clone(), metrics.clone());
-        let worker = Worker::new(WorkerParts { index, inboxes, door, crew, bounds, metrics });
+        let (crew, tails, metrics) = (crew.clone(), watched.tails.clone(), metrics.clone());
+        let worker = Worker::new(WorkerParts { index, inboxes, door, crew, bounds, tails, metrics });
         let ended = ended.clone();
         spawn(format!("inrush-worker-{index}"), move || {
             let end = caught(|| worker.run());
@@ -244,6 +248,7 @@ pub(super) fn start(
     }
     installed.commit(change.entries);
     metrics.set_triggers(installed.counts());
+    watched.installed(installed.kept());
 
     let cpus = allowed_cpus().unwrap_or_default();
     let mut cores = Vec::new();
@@ -281,7 +286,7 @@ pub(super) fn start(
         })?;
     }
     let (cores_left, workers_left) = (limits.cores, limits.workers);
-    Ok(Running { listen, driver, metrics, installed, cores, mailboxes, cores_left, workers_left })
+    Ok(Running { listen, driver, metrics, watched, installed, cores, mailboxes, cores_left, workers_left })
 }
 
 /// One queue each way between every core and every worker.

@@ -126,11 +126,15 @@ impl Installed {
             .retain(|(id, ..)| self.webhooks.iter().flatten().all(|entry| entry.config.id != *id));
     }
 
+    /// What each installed webhook keeps.
+    pub fn kept(&self) -> Named {
+        self.installed().map(|(_, entry)| (entry.config.name.clone(), entry.variables.clone())).collect()
+    }
+
     /// What is kept in memory and has to be saved. Variables of a webhook that was removed are among it for as long as a
     /// run may change them, and once more.
     pub fn variables(&mut self) -> Named {
-        let named = |(_, entry): (usize, &Entry)| (entry.config.name.clone(), entry.variables.clone());
-        let mut all: Named = self.installed().map(named).collect();
+        let mut all = self.kept();
         all.extend(
             self.former_variables.iter().map(|(_, name, variables)| (name.clone(), variables.clone())),
         );

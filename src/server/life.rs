@@ -32,7 +32,8 @@ pub(super) async fn serve(
     let mut running = build::start(&config, limits.clone(), natives, driver, ended_in)?;
     let readiness = Arc::new(Readiness::default());
     let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
-    let admin = tokio::spawn(console::serve(admin, running.metrics.clone(), readiness.clone(), async {
+    let (metrics, open_tail) = (running.metrics.clone(), running.watched.opener());
+    let admin = tokio::spawn(console::serve(admin, metrics, readiness.clone(), open_tail, async {
         let _ = admin_stopped.await;
     }));
 
@@ -71,6 +72,7 @@ pub(super) async fn serve(
     }
     let death = drain(&mut running, &mut ended, &mut orders, &limits).await;
     let saved = saver.finish(running.variables()).await;
+    running.watched.tails.close();
     let _ = stop_admin.send(());
     let _ = admin.await;
     match died.or(death).or(saved.err()) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::Offered;
 use super::mailbox::{Crew, Mail, Mailbox, Passed};
+use super::tail::{self, Tails};
 use crate::event::{Event, HeldEvent, Slot, Source};
 use crate::json::Parser;
 use crate::metrics::{Metrics, WorkerMetrics, clock_ns};
@@ -37,6 +38,8 @@ pub struct WorkerParts {
     pub crew: Arc<Crew>,
     /// What may wait for a trigger.
     pub bounds: Bounds,
+    /// Who watches the events.
+    pub tails: Arc<Tails>,
     /// Everybody's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -109,6 +112,7 @@ struct AtWork {
     mailbox: Arc<Mailbox>,
     /// Whether it may still pass events on to other workers.
     feeds: bool,
+    tails: Arc<Tails>,
     webhooks: Webhooks,
     line: EventLine,
     parser: Parser,
@@ -159,6 +163,7 @@ impl AtWork {
             door: parts.door,
             mailbox: shared.crew.mailbox(parts.index).clone(),
             feeds: true,
+            tails: parts.tails,
             webhooks: Webhooks::default(),
             line: EventLine::default(),
             parser: Parser::new(),
@@ -252,7 +257,12 @@ impl AtWork {
             return Some(slot);
         };
         self.line.reset();
-        let built = catch_unwind(AssertUnwindSafe(|| slot.build_value(webhook.reads, &mut self.parser)));
+        let is_watched = self.tails.any();
+        let reads = match is_watched {
+            true => webhook.reads.and(tail::reads(slot.body.len())),
+            false => webhook.reads,
+        };
+        let built = catch_unwind(AssertUnwindSafe(|| slot.build_value(reads, &mut self.parser)));
         if built.is_err() {
             // The body is lost with the parser: better no node sees the event than one sees another body.
             self.parser = Parser::new();
@@ -262,6 +272,9 @@ impl AtWork {
         }
         let timed = slot.pushed_at_ns.is_some();
         let mut handle = Handle::new(slot);
+        if is_watched {
+            self.tails.offer(&handle.event(&webhook.source), &mut self.line);
+        }
         for lane in &webhook.lanes {
             let event = handle.event(&webhook.source);
             let line = &mut self.line;

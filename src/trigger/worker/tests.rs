@@ -15,7 +15,7 @@ use crate::json::validate;
 use crate::metrics::TriggerMetrics;
 use crate::node::{AnyNode, AtOnce, NodeError, TestNode};
 use crate::trigger::lane::Lane;
-use crate::trigger::{Trigger, TriggerUpdate, Update, WebhookUpdate};
+use crate::trigger::{Trigger, TriggerUpdate, Update, Wanted, WebhookUpdate};
 
 fn worker(triggers: Vec<Vec<AnyNode>>) -> AtWork {
     worker_of(triggers.into_iter().map(|nodes| (nodes, false, OnError::Stop)).collect(), LOOSE)
@@ -44,6 +44,7 @@ fn worker_with(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds, gat
         crew: Arc::new(Crew::new(vec![Arc::new(Mailbox::new(door.clone()))])),
         door,
         bounds,
+        tails: Arc::default(),
         metrics: Arc::new(Metrics::new(1, 1)),
     });
     worker.mailbox.update(Update {
@@ -374,4 +375,23 @@ fn a_trigger_that_is_behind_closes_the_gate_of_its_webhook() {
             assert!(!gate.is_open());
         }
     });
+}
+
+/// Nodes that read only the value let the text go; who watches has to see it all the same.
+#[test]
+fn a_tail_sees_the_text_that_no_node_reads() {
+    let read = |event: &Event<'_>| assert!(matches!(event.body_value(), BodyValue::Value(_)));
+    let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+    let mut worker = worker(vec![vec![node(true, false, read)]]);
+    let wanted = Wanted { webhook: None, filter: None, every: std::num::NonZeroU64::MIN };
+    let mut watcher = worker.tails.watch(wanted).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for body in [&br#"{"a":"x\ny"}"#[..], b"[1,\n2]"] {
+        let mut slot = run(&mut worker, slot(&pool, body));
+        let line = runtime.block_on(watcher.next()).expect("a line");
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["payload"]["body"], serde_json::from_slice::<serde_json::Value>(body).unwrap());
+        pool.put(slot.buf.take().expect("the buffer is back"));
+    }
+    assert_eq!(worker.shared.metrics().node_failures.get(), 0);
 }
