@@ -135,9 +135,9 @@ pub struct Metrics {
     /// The byte budget of bodies in flight, all cores together, as it is in force.
     pub budget_bytes: Gauge,
     /// Times another config was put in force.
-    pub config_reloads: Gauge,
+    pub config_reloads: Counter,
     /// Times the config had changed and was refused.
-    pub config_refusals: Gauge,
+    pub config_refusals: Counter,
     triggers: Mutex<Vec<Arc<TriggerMetrics>>>,
 }
 
@@ -148,8 +148,8 @@ impl Metrics {
             cores: std::iter::repeat_with(CoreMetrics::default).take(cores).collect(),
             workers: std::iter::repeat_with(WorkerMetrics::default).take(workers).collect(),
             budget_bytes: Gauge::default(),
-            config_reloads: Gauge::default(),
-            config_refusals: Gauge::default(),
+            config_reloads: Counter::default(),
+            config_refusals: Counter::default(),
             triggers: Mutex::default(),
         }
     }
@@ -175,10 +175,9 @@ impl Metrics {
         prometheus::single(out, "build_info", "The version that runs.", VERSION_LABEL, 1);
         let budget = self.budget_bytes.get();
         prometheus::single(out, "budget_bytes", "Bytes that bodies in flight may use.", "", budget);
-        let reloads = self.config_reloads.get();
-        prometheus::single(out, "config_reloads", "Times another config was put in force.", "", reloads);
-        let refusals = self.config_refusals.get();
-        prometheus::single(out, "config_refusals", "Times a changed config was refused.", "", refusals);
+        let (reloads, refusals) = (self.config_reloads.get(), self.config_refusals.get());
+        prometheus::total(out, "config_reloads", "Times another config was put in force.", reloads);
+        prometheus::total(out, "config_refusals", "Times a changed config was refused.", refusals);
         prometheus::blocks(out, CORES, &self.cores);
         prometheus::blocks(out, WORKERS, &self.workers);
         triggers::render(out, &self.trigger_counts());

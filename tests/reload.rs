@@ -52,7 +52,7 @@ fn answers(server: &Server) -> (u64, u64) {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("it is counted");
         line.trim().parse().expect("a number")
     };
-    (number("inrush_config_reloads "), number("inrush_config_refusals "))
+    (number("inrush_config_reloads_total "), number("inrush_config_refusals_total "))
 }
 
 /// One webhook that is always there, whose trigger writes to another file in every version and has a companion in every

@@ -180,6 +180,13 @@ pub(super) fn single(out: &mut String, name: &str, help: &str, labels: &str, val
     written(Reading::Gauge(value).write(out, &name, labels));
 }
 
+/// The same for a number that only grows.
+pub(super) fn total(out: &mut String, name: &str, help: &str, value: u64) {
+    let name = format!("inrush_{name}_total");
+    heading(out, &name, help, "counter");
+    written(Reading::Counter(value).write(out, &name, ""));
+}
+
 pub(super) fn heading(out: &mut String, name: &str, help: &str, kind: &str) {
     written(writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}"));
 }

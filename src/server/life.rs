@@ -84,9 +84,9 @@ pub(super) async fn serve(
 /// Reads the config anew and puts it in force, or says why not.
 async fn reload(running: &mut Running, config: &mut Config, read: &mut ReadConfig) {
     let refuse = |running: &Running, error: &str| {
-        let refusals = &running.metrics.config_refusals;
-        refusals.set(refusals.get() + 1);
         tracing::error!("the configuration stays as it was: {error}");
+        // Whoever waits for the count finds the words.
+        running.metrics.config_refusals.add(1);
     };
     let checked = read().and_then(|new| check(&new).map_err(|error| error.to_string()).map(|()| new));
     let new = match checked {
@@ -96,12 +96,11 @@ async fn reload(running: &mut Running, config: &mut Config, read: &mut ReadConfi
     if let Err(error) = running.reload(&new).await {
         return refuse(running, &error.to_string());
     }
-    let reloads = &running.metrics.config_reloads;
-    reloads.set(reloads.get() + 1);
     tracing::info!(webhooks = new.webhooks.len(), "the configuration was read anew and is in force");
     for key in reload::wants_restart(config, &new) {
         tracing::warn!("{key} has changed: that is in force after a restart only");
     }
+    running.metrics.config_reloads.add(1);
     // What runs is what it was started with, whatever the file says by now.
     *config = Config { server: config.server.clone(), limits: config.limits.clone(), ..new };
 }

@@ -244,7 +244,7 @@ fn triggers_and_nodes() {
         &trigger("{ type = 'logg' }"),
         &["6:19: unknown node type \"logg\"; did you mean \"log\"?"],
     );
-    check_webhook(&trigger("{ type = 'kafka' }"), &["there are log, file, discard"]);
+    check_webhook(&trigger("{ type = 'kafka' }"), &["there are log, file, exec, forward, variable, discard"]);
     check_webhook(&trigger("{ type = 'file' }"), &["6:10: this file node has no `path`"]);
     check_webhook(&trigger("{ type = 'file', path = '' }"), &["6:34: the path is empty"]);
     check_webhook(&trigger("{ type = 'file', path = '/' }"), &["6:34: / is a directory"]);
