@@ -116,16 +116,26 @@ pub(super) const JSON: &str = "@json";
 /// What an error is called that concerns the value of a whole expression.
 pub(super) const RESULT: &str = "result";
 
-/// What expressions are compiled in and run in: the standard library, with ours beside it.
-pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+thread_local! {
+    /// What expressions are compiled in and run in: the standard library, with ours beside it. One for each thread: each
+    /// evaluation counts a reference to it, and threads would fight for that count.
+    static ENV: Arc<Env> = Arc::new(environment());
+}
+
+/// The environment of this thread.
+pub(super) fn env() -> Arc<Env> {
+    ENV.with(Arc::clone)
+}
+
+fn environment() -> Env {
     let mut env = Env::stdlib();
     for (name, arity, function) in OURS {
         let (id, types) = (format!("{name}/{arity}"), (0..*arity).map(|_| DYN_TYPE).collect());
         let declared = env.add_overload(name, &id, types, *function);
         debug_assert!(declared.is_ok(), "{declared:?}");
     }
-    Arc::new(env)
-});
+    env
+}
 
 const OURS: &[(&str, usize, cel::common::functions::Function)] = &[
     ("@eq", 2, |args| equal(arg(&args, 0)?, arg(&args, 1)?).map(bool)),
