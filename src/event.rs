@@ -142,6 +142,11 @@ impl<'a> Event<'a> {
         query::parse(self.slot.head.query.of(self.head()))
     }
 
+    /// One parameter of the query without parsing it, where that is the same: see [`query::plain`].
+    pub fn plain_parameter(&self, name: &str) -> Option<Option<&'a str>> {
+        query::plain(self.slot.head.query.of(self.head()), name)
+    }
+
     /// Header names and values in the order received, as sent; those that carry credentials only if the webhook keeps
     /// them.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {

@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `compile`, `scan`, `rewrite` | from text to what runs, and every mistake with its column |
 //! | `path`, `text` | constant paths, on the tape and in the exact text of a body |
-//! | `scope`, `value` | one evaluation; values of an event and of the library |
+//! | `scope`, `value`, `output` | one evaluation; what goes in and what comes out |
 //! | `functions`, `number` | operators and functions, their bounds |
 //! | `template` | text with holes |
 //! | `variables` | [`Variables`], what a webhook keeps |
@@ -25,6 +25,7 @@ mod error;
 mod functions;
 mod fuzz;
 mod number;
+mod output;
 mod path;
 mod rewrite;
 mod scan;

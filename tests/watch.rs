@@ -248,7 +248,10 @@ fn what_cannot_be_shown_is_said() {
     }
     // A webhook that the config has and the server has not: it was not reloaded.
     let (status, problem) = server.admin_get("/tail?webhook=oepn");
-    assert!(status == 400 && problem.contains("has no webhook \\\"oepn\\\"; it has: any, locked, open, "), "{problem}");
+    assert!(
+        status == 400 && problem.contains("has no webhook \\\"oepn\\\"; it has: any, locked, open, "),
+        "{problem}"
+    );
 
     let admin = server.admin.to_string();
     let nobody = server.stop();

@@ -4,7 +4,7 @@ use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue};
 
 use super::error::ExprError;
-use super::functions::{CALLABLE, ENV, Pattern};
+use super::functions::{CALLABLE, Pattern, env};
 use super::path::Root;
 use super::rewrite::{Ask, Rewriter, SLOT_PREFIX, Slot, visit, wrap};
 use super::scan::{Scanner, Token};
@@ -48,7 +48,7 @@ impl Compiled {
     }
 
     fn parse(text: &str, result: Option<&str>) -> Result<Self, ExprError> {
-        let program = ENV.compile(text).map_err(|errors| first_mistake(text, &errors))?;
+        let program = env().compile(text).map_err(|errors| first_mistake(text, &errors))?;
         let mut expr = program.expression().clone();
         let mut rewriter = Rewriter::new(text, program.source_info());
         rewriter.rewrite(&mut expr)?;

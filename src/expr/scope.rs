@@ -1,7 +1,7 @@
 //! One evaluation: what the names of an expression stand for, looked up when the library asks and at most once.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use cel::common::traits::{Container, Indexer};
 use cel::common::types::{CelList, CelOptional, CelString, MAP_TYPE, Type};
@@ -11,7 +11,7 @@ use cel::{Context, ExecutionError, Value};
 
 use super::compile::Compiled;
 use super::error::EvalError;
-use super::functions::{self, ENV};
+use super::functions;
 use super::path::{Path, Root, Segment, step_in_json, step_on_tape};
 use super::rewrite::{Ask, PATTERN_PREFIX, SLOT_PREFIX, Slot};
 use super::text::{step_in_bytes, step_in_text};
@@ -33,7 +33,7 @@ pub(super) fn evaluate(
         found: compiled.slots.iter().map(|_| OnceLock::new()).collect(),
         query: OnceLock::new(),
     };
-    let mut context = Context::with_env(Arc::clone(&ENV));
+    let mut context = Context::with_env(functions::env());
     context.set_variable_resolver(&scope);
     // Not `resolve_val`, which is inlined into whoever calls it and takes 50 KiB of stack for a node in a build without
     // optimization. Nothing large comes this way, see `functions::TEXT` and `functions::JSON`.
@@ -109,7 +109,14 @@ impl<'v> Scope<'v> {
                     from_text(text, &mut Room::new()).map_err(|unusable| path.unusable(unusable))
                 }
             },
-            Root::Query => json(path.follow(self.query(), step_in_json)?),
+            Root::Query => {
+                if let [Segment::Key(name)] = &path.segments[..]
+                    && let Some(value) = self.event.plain_parameter(name)
+                {
+                    return value.map(|value| string(value.into())).ok_or_else(|| path.missing(1));
+                }
+                json(path.follow(self.query(), step_in_json)?)
+            }
             Root::Headers => match &path.segments[..] {
                 [Segment::Key(name)] => self.header(name).ok_or_else(|| path.missing(1)),
                 _ => self.in_headers(path, json),

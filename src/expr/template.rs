@@ -5,9 +5,10 @@ use cel::Value;
 use super::compile::Compiled;
 use super::error::{EvalError, ExprError};
 use super::functions::TEXT;
+use super::output::NotJson;
 use super::scan::{Scanner, Token};
 use super::scope::evaluate;
-use super::value::{NotJson, TEXT_BYTES_MAX};
+use super::value::TEXT_BYTES_MAX;
 use super::variables::Variables;
 use crate::event::Event;
 

@@ -18,6 +18,8 @@ pub use file::LoadError;
 pub const NAME_BYTES_MAX: usize = 256;
 /// How long the JSON of a value may be.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// How deep a value may be nested: its file must be readable by anybody's parser.
+pub const VALUE_DEPTH_MAX: usize = 64;
 /// How many variables a webhook may have.
 pub const VARIABLES_MAX: usize = 100_000;
 /// How many bytes all names and values of a webhook may take together.
@@ -56,6 +58,8 @@ pub enum VariableError {
     Name,
     /// The value's JSON is too long: its bytes.
     ValueTooLong(usize),
+    /// The value is nested too deep.
+    ValueTooDeep,
     /// There are as many variables as there may be.
     TooMany,
     /// All together are as large as they may be.
@@ -74,6 +78,12 @@ impl fmt::Display for VariableError {
             }
             Self::ValueTooLong(bytes) => {
                 write!(f, "the value takes {bytes} bytes as JSON, a variable keeps at most {VALUE_BYTES_MAX}")
+            }
+            Self::ValueTooDeep => {
+                write!(
+                    f,
+                    "the value is nested deeper than {VALUE_DEPTH_MAX} levels, the most a variable keeps"
+                )
             }
             Self::TooMany => write!(f, "a webhook keeps at most {VARIABLES_MAX} variables: delete some"),
             Self::TooLarge => {
@@ -194,6 +204,9 @@ impl Store {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
             return Err(VariableError::Name);
         }
+        if is_deeper_than(&value, VALUE_DEPTH_MAX) {
+            return Err(VariableError::ValueTooDeep);
+        }
         let bytes = serde_json::to_string(&value).map_or(usize::MAX, |json| json.len());
         if bytes > VALUE_BYTES_MAX {
             return Err(VariableError::ValueTooLong(bytes));
@@ -210,6 +223,16 @@ impl Store {
         self.bytes = total;
         self.changes += 1;
         Ok(())
+    }
+}
+
+/// Whether lists and objects are nested in a value for more than so many levels.
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let is_deeper = |inner: &Value| levels == 0 || is_deeper_than(inner, levels - 1);
+    match value {
+        Value::Array(list) => levels == 0 || list.iter().any(is_deeper),
+        Value::Object(object) => levels == 0 || object.values().any(is_deeper),
+        _ => false,
     }
 }
 

@@ -55,6 +55,22 @@ pub fn parse(query: &[u8]) -> Value {
     root
 }
 
+/// The value of a parameter by the shortest way, for queries that need no decoding: what [`parse`] has under `name`, and
+/// nothing is allocated. `None` says that it takes all of [`parse`] to know: something is escaped, bracketed or repeated.
+pub fn plain<'q>(query: &'q [u8], name: &str) -> Option<Option<&'q str>> {
+    let needs_work = |byte: &u8| !byte.is_ascii() || matches!(byte, b'%' | b'+' | b'[' | b']');
+    if query.iter().any(needs_work) || name.is_empty() || PROTOTYPE_KEYS.contains(&name) {
+        return None;
+    }
+    let query = std::str::from_utf8(query).ok()?;
+    let mut values = query.split('&').take(PARAMETERS_MAX).filter_map(|part| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (key == name).then_some(value)
+    });
+    let found = values.next();
+    if values.next().is_some() { None } else { Some(found) }
+}
+
 /// The parameters, those with equal keys combined, in the order in which JavaScript lists keys.
 fn parse_values(query: &str) -> Vec<(String, Value)> {
     let mut parameters: Vec<(String, Value)> = Vec::new();
@@ -305,6 +321,12 @@ pub fn fuzz_query(query: &[u8]) {
     assert!(leaves <= PARAMETERS_MAX, "{leaves} leaves");
     if let Some(flat) = flat(query) {
         assert_eq!(parsed, flat);
+    }
+    let text = String::from_utf8_lossy(query);
+    for name in text.split(['&', '=']).chain(["none", "toString"]) {
+        if let Some(value) = plain(query, name) {
+            assert_eq!(parsed.get(name), value.map(Value::from).as_ref(), "{name}");
+        }
     }
 }
 

@@ -24,6 +24,9 @@ fn names_and_values_have_limits_and_a_refusal_changes_nothing() {
         assert_eq!(variables.set(name, value), expected, "{name:.20}");
     }
     assert_eq!(variables.get("a"), Some(json!("x".repeat(VALUE_BYTES_MAX - 2))));
+    let nested = |levels| (0..levels).fold(json!(1), |value, _| json!([value]));
+    assert_eq!(variables.set("deep", nested(VALUE_DEPTH_MAX)), Ok(()));
+    assert_eq!(variables.set("deep", nested(VALUE_DEPTH_MAX + 1)), Err(VariableError::ValueTooDeep));
     let value = json!("x".repeat(VALUE_BYTES_MAX - 2));
     let refused = (0..1000).map(|n| variables.set(&format!("v{n}"), value.clone())).find(Result::is_err);
     assert_eq!(refused, Some(Err(VariableError::TooLarge)));

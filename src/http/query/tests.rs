@@ -64,6 +64,27 @@ fn any_beginning_of_a_query_is_a_query() {
 }
 
 #[test]
+fn a_plain_parameter_is_found_without_parsing() {
+    for (query, name, expected) in [
+        ("env=prod", "env", Some(Some("prod"))),
+        ("a=1&env=x=y&b", "env", Some(Some("x=y"))),
+        ("a=1&env", "env", Some(Some(""))),
+        ("a=1&env=", "env", Some(Some(""))),
+        ("", "env", Some(None)),
+        ("envx=1&xenv=2", "env", Some(None)),
+        ("env=1&env=2", "env", None),
+        ("env=1&other=a+b", "env", None),
+        ("env=1&%65nv=2", "env", None),
+        ("env=1&env[a]=2", "env", None),
+        ("toString=1", "toString", None),
+        ("=1", "", None),
+    ] {
+        assert_eq!(plain(query.as_bytes(), name), expected, "{query}");
+        fuzz_query(query.as_bytes());
+    }
+}
+
+#[test]
 fn bytes_that_are_not_utf8() {
     assert_eq!(parse(b"a=\xFF&\xC3(=%41"), serde_json::json!({"a": "\u{FFFD}", "\u{FFFD}(": "A"}));
 }
