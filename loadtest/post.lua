@@ -19,6 +19,14 @@ function init(args)
   requests = string.rep(wrk.format(), tonumber(args[2] or "1"))
 end
 
+-- Waits before each request, to post at a pace instead of as fast as answers come: milliseconds.
+if os.getenv("PACE_MS") then
+  local pace = tonumber(os.getenv("PACE_MS"))
+  function delay()
+    return pace
+  end
+end
+
 function request()
   return requests
 end
