@@ -207,6 +207,8 @@ impl Lane {
     async fn run(self: Rc<Self>, mut event: HeldEvent, mut node: usize) {
         loop {
             self.run_nodes(&event, node).await;
+            // Events that began before the next one may, but have not been polled yet, start before it.
+            tokio::task::yield_now().await;
             let Some(next) = self.next() else { break };
             (event, node) = (next, 0);
         }

@@ -11,9 +11,11 @@ use super::*;
 use crate::buffer::{Budget, Pool};
 use crate::config::OnError;
 use crate::event::{BodyValue, Gate, Reads};
+use crate::expr::{Condition, Expression};
 use crate::json::validate;
 use crate::metrics::TriggerMetrics;
 use crate::node::{AnyNode, AtOnce, NodeError, TestNode};
+use crate::queue::{HomeBell, pair};
 use crate::trigger::lane::Lane;
 use crate::trigger::{Trigger, TriggerUpdate, Update, Wanted, WebhookUpdate};
 
@@ -38,9 +40,10 @@ fn worker_with(triggers: Vec<(Vec<AnyNode>, bool, OnError)>, bounds: Bounds, gat
     };
     let triggers = triggers.into_iter().enumerate().map(trigger).map(TriggerUpdate::Set).collect();
     let door: Arc<Door> = Arc::default();
+    let (_, inbox) = pair(64, 64, door.clone(), Arc::new(HomeBell::new(|| {})));
     let mut worker = AtWork::new(WorkerParts {
         index: 0,
-        inboxes: Vec::new(),
+        inboxes: vec![inbox],
         crew: Arc::new(Crew::new(vec![Arc::new(Mailbox::new(door.clone()))])),
         door,
         bounds,
@@ -394,4 +397,163 @@ fn a_tail_sees_the_text_that_no_node_reads() {
         pool.put(slot.buf.take().expect("the buffer is back"));
     }
     assert_eq!(worker.shared.metrics().node_failures.get(), 0);
+}
+
+/// A trigger with these nodes and nothing special.
+fn trigger(id: &str, nodes: Vec<AnyNode>) -> TriggerUpdate {
+    let kinds = nodes.iter().map(AnyNode::kind).collect();
+    TriggerUpdate::Set(Box::new(Trigger {
+        id: id.to_owned(),
+        when: None,
+        key: None,
+        variables: Arc::default(),
+        nodes,
+        on_error: OnError::Stop,
+        ordered: false,
+        metrics: Arc::new(TriggerMetrics::new("w", id, kinds, 2)),
+    }))
+}
+
+/// Replaces what webhook 0 is, as the server does on a reload, in both of its steps.
+fn reload(worker: &mut AtWork, triggers: Vec<TriggerUpdate>, removed: Vec<u32>) {
+    let update = WebhookUpdate { source: Arc::new(Source::named("w")), gate: Arc::default(), triggers };
+    for (webhooks, removed) in [(vec![(0, update)], Vec::new()), (Vec::new(), removed)] {
+        worker.mailbox.update(Update { webhooks, removed, done: Box::new(|| {}) });
+        worker.take_mail();
+    }
+}
+
+/// What is on its way when a trigger changes ends with the old one; what waits, and what comes, runs by the new one;
+/// each event once.
+#[test]
+fn a_reload_runs_every_event_by_one_version_of_its_trigger() {
+    at_work(async {
+        let (pool, old, new) = (Pool::new(Arc::new(Budget::new(64 << 20))), Hall::new(), Hall::new());
+        let mut worker = worker(vec![vec![old.node(|_| Ok(()))]]);
+        for body in [b"1", b"2", b"3", b"4"] {
+            worker.run_event(slot(&pool, body), 0);
+        }
+        settle().await;
+        assert_eq!(old.came(), [1, 2], "so many may be on their way");
+        reload(&mut worker, vec![trigger("t0", vec![new.node(|_| Ok(()))])], Vec::new());
+        worker.run_event(slot(&pool, b"5"), 0);
+        old.exits.add_permits(2);
+        new.exits.add_permits(3);
+        settle().await;
+        assert_eq!((old.came(), new.came()), (vec![1, 2], vec![3, 4, 5]));
+        assert!(worker.webhooks.are_idle());
+    });
+}
+
+/// A trigger that is no longer there still runs what it had accepted, and then is let go of.
+#[test]
+fn what_a_removed_trigger_had_accepted_still_runs() {
+    at_work(async {
+        let (pool, hall) = (Pool::new(Arc::new(Budget::new(64 << 20))), Hall::new());
+        let mut worker = worker(vec![vec![hall.node(|_| Ok(()))]]);
+        for body in [b"1", b"2", b"3"] {
+            worker.run_event(slot(&pool, body), 0);
+        }
+        reload(&mut worker, Vec::new(), Vec::new());
+        worker.run_event(slot(&pool, b"4"), 0);
+        worker.webhooks.drop_retired();
+        assert_eq!(worker.webhooks.lanes().count(), 1, "it has not done all that it got");
+        hall.exits.add_permits(3);
+        settle().await;
+        assert_eq!(hall.came(), [1, 2, 3], "the fourth came when it was gone");
+        worker.webhooks.drop_retired();
+        assert_eq!(worker.webhooks.lanes().count(), 0);
+        // The same for a whole webhook, whose queue may still hold events when it goes.
+        reload(&mut worker, vec![trigger("t0", vec![hall.node(|_| Ok(()))])], vec![0]);
+        worker.run_event(slot(&pool, b"5"), 0);
+        worker.webhooks.queues_are_empty();
+        assert!(worker.webhooks.get(0).is_none() && worker.webhooks.lanes().count() == 1);
+        hall.exits.add_permits(1);
+        settle().await;
+        assert_eq!(hall.came(), [1, 2, 3, 5]);
+        reload(&mut worker, Vec::new(), Vec::new());
+        worker.webhooks.drop_retired();
+        assert_eq!(worker.webhooks.lanes().count(), 0);
+    });
+}
+
+/// Two workers and a key: each value runs on one of them, whoever took the event, and both do some.
+#[test]
+fn events_of_one_key_run_on_one_worker() {
+    at_work(async {
+        let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+        let doors = [Arc::<Door>::default(), Arc::default()];
+        let mailboxes = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
+        let crew = Arc::new(Crew::new(mailboxes));
+        let seen: Arc<Mutex<Vec<(usize, u64)>>> = Arc::default();
+        let mut cores = Vec::new();
+        let mut workers: Vec<AtWork> = doors
+            .into_iter()
+            .enumerate()
+            .map(|(index, door)| {
+                let (outbox, inbox) = pair(64, 64, door.clone(), Arc::new(HomeBell::new(|| {})));
+                cores.push(outbox);
+                let crew = crew.clone();
+                let metrics = Arc::new(Metrics::new(1, 2));
+                let parts = WorkerParts {
+                    index,
+                    inboxes: vec![inbox],
+                    door,
+                    crew,
+                    bounds: LOOSE,
+                    metrics,
+                    tails: Arc::default(),
+                };
+                let (mut worker, seen) = (AtWork::new(parts), seen.clone());
+                let note = node(false, true, move |event| seen.lock().unwrap().push((index, number(event))));
+                let TriggerUpdate::Set(mut trigger) = trigger("t", vec![note]) else { unreachable!() };
+                trigger.key = Some(Expression::compile("payload.body % 10").unwrap());
+                reload(&mut worker, vec![TriggerUpdate::Set(trigger)], Vec::new());
+                worker
+            })
+            .collect();
+        for number in 0..40 {
+            workers[number % 2].run_event(slot(&pool, number.to_string().as_bytes()), 0);
+        }
+        // Each runs what was passed to it, and then sends home what the other has run.
+        for worker in [0, 1, 0] {
+            workers[worker].take_mail();
+        }
+        let seen = seen.lock().unwrap();
+        let mut numbers: Vec<u64> = seen.iter().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>(), "each once");
+        for key in 0..10 {
+            let of_key: Vec<_> = seen.iter().filter(|(_, number)| number % 10 == key).collect();
+            assert!(of_key.iter().all(|(worker, _)| *worker == of_key[0].0), "{of_key:?}");
+        }
+        assert!((0..2).all(|worker| seen.iter().any(|(index, _)| *index == worker)), "{seen:?}");
+        assert!(workers.iter().all(|worker| worker.mailbox.held() == 0));
+        let home: usize = cores.iter_mut().map(|core| std::iter::from_fn(|| core.pop_home()).count()).sum();
+        let passed = seen.iter().filter(|(worker, number)| number % 2 != *worker as u64).count();
+        assert_eq!(home, passed, "the others came back at once");
+    });
+}
+
+/// An event for which the condition cannot be said is not run, and counted apart from those that do not meet it.
+#[test]
+fn conditions_are_counted_by_what_came_of_them() {
+    let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let note = seen.clone();
+    let note = node(false, true, move |event| {
+        note.lock().unwrap().push(String::from_utf8_lossy(event.body()).into_owned());
+    });
+    let mut worker = worker(Vec::new());
+    let TriggerUpdate::Set(mut update) = trigger("t", vec![note]) else { unreachable!() };
+    update.when = Some(Condition::compile("payload.body.n > 1").unwrap());
+    let metrics = update.metrics.clone();
+    reload(&mut worker, vec![TriggerUpdate::Set(update)], Vec::new());
+    for body in [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":"2"}"#, "{}", r#"{"n":1e400}"#, r#"{"n":2.5}"#, "[]"] {
+        let mut slot = run(&mut worker, slot(&pool, body.as_bytes()));
+        pool.put(slot.buf.take().expect("the buffer is back"));
+    }
+    assert_eq!(*seen.lock().unwrap(), [r#"{"n":2}"#, r#"{"n":2.5}"#]);
+    let counts = metrics.counts();
+    assert_eq!((counts.events, counts.skipped, counts.condition_errors), (2, 1, 4));
 }
