@@ -180,11 +180,15 @@ impl Acknowledged {
     }
 }
 
+/// Where webhooks keep their variables, in the data directory.
+const VARIABLES_DIR: &str = "variables";
+
 /// Makes the data directory, readable by its owner only, and locks it for as long as the file lives.
 pub(super) fn lock_data_dir(data_dir: &Path) -> Result<File, ServeError> {
     let failed =
         |error| ServeError::io(format!("cannot use the data directory {}", data_dir.display()), error);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(data_dir.join(VARIABLES_DIR)).map_err(failed)?;
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -210,7 +214,7 @@ pub(super) fn start(
     let listeners = socket::bind_cores(config.server.listen, limits.cores)?;
     let listen =
         listeners[0].local_addr().map_err(|error| ServeError::io("cannot read the bound address", error))?;
-    let mut installed = Installed::new(limits.clone(), natives, config.server.data_dir.join("variables"));
+    let mut installed = Installed::new(limits.clone(), natives, config.server.data_dir.join(VARIABLES_DIR));
     let change = installed.prepare(config)?;
     let metrics = Arc::new(Metrics::new(limits.cores, limits.workers));
     metrics.budget_bytes.set(limits.budget_bytes);

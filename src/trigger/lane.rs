@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
@@ -27,7 +27,19 @@ pub(super) struct Lane {
     waiting_bytes: Cell<usize>,
     gate: Arc<Gate>,
     holds_gate: Cell<bool>,
+    /// What was logged of each node's failures.
+    logged: RefCell<Vec<Logged>>,
     shared: Rc<Shared>,
+}
+
+/// Failures of a node are logged at most this often; how many were not is said with the next.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What was logged of a node's failures.
+#[derive(Clone, Copy, Default)]
+struct Logged {
+    last: Option<Instant>,
+    left_out: u64,
 }
 
 /// What became of an event that was offered to a lane.
@@ -60,6 +72,7 @@ impl Lane {
             waiting_bytes: Cell::new(0),
             gate,
             holds_gate: Cell::new(false),
+            logged: RefCell::default(),
             shared,
         }
     }
@@ -289,9 +302,23 @@ impl Lane {
     /// Counts and reports a node that failed, and says whether the next ones run.
     fn failed(&self, trigger: &Trigger, event: &Event<'_>, node: usize, error: &NodeError) -> OnError {
         self.block(trigger).nodes[node].failures.add(1);
-        if self.shared.count_failure() {
-            tracing::error!(event = %event.id(), webhook = event.webhook(), trigger = trigger.id, "{error}");
+        self.shared.count_failure();
+        let mut logged = self.logged.borrow_mut();
+        if logged.len() <= node {
+            logged.resize(node + 1, Logged::default());
         }
+        let logged = &mut logged[node];
+        let now = Instant::now();
+        if logged.last.is_some_and(|last| now - last < FAILURE_LOG_INTERVAL) {
+            logged.left_out += 1;
+            return trigger.on_error;
+        }
+        let (event, webhook, id) = (event.id(), event.webhook(), &trigger.id);
+        match std::mem::take(&mut logged.left_out) {
+            0 => tracing::error!(%event, webhook, trigger = id, "{error}"),
+            left_out => tracing::error!(%event, webhook, trigger = id, left_out, "{error}"),
+        }
+        logged.last = Some(now);
         trigger.on_error
     }
 }

@@ -20,8 +20,8 @@ use webhooks::Webhooks;
 
 /// Events taken before the worker lets its other tasks run.
 const BATCH_EVENTS_MAX: usize = 256;
-/// Failures of nodes are logged at most this often per worker; all are counted.
-const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Lines that a node could not write are logged at most this often per worker; all such failures are counted.
+const LOSS_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When a worker is cut off, how long what its nodes hold back may take to be written.
 const CUT_OFF_SETTLE: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub(super) struct Shared {
     /// What runs at once just now, should it panic.
     pub node: Cell<&'static str>,
     metrics: Arc<Metrics>,
-    last_failure_logged: Cell<Option<Instant>>,
+    last_loss_logged: Cell<Option<Instant>>,
 }
 
 impl Shared {
@@ -74,13 +74,17 @@ impl Shared {
         &self.metrics.workers[self.index]
     }
 
-    /// Counts a failure, and says whether it is to be logged.
-    pub fn count_failure(&self) -> bool {
+    /// Counts a failure of a node.
+    pub fn count_failure(&self) {
         self.metrics().node_failures.add(1);
+    }
+
+    /// Whether lost lines are to be logged now.
+    fn may_log_loss(&self) -> bool {
         let now = Instant::now();
-        let log = self.last_failure_logged.get().is_none_or(|last| now - last >= FAILURE_LOG_INTERVAL);
+        let log = self.last_loss_logged.get().is_none_or(|last| now - last >= LOSS_LOG_INTERVAL);
         if log {
-            self.last_failure_logged.set(Some(now));
+            self.last_loss_logged.set(Some(now));
         }
         log
     }
@@ -156,7 +160,7 @@ impl AtWork {
             crew: parts.crew,
             node: Cell::new("?"),
             metrics: parts.metrics,
-            last_failure_logged: Cell::new(None),
+            last_loss_logged: Cell::new(None),
         });
         Self {
             inboxes: parts.inboxes,
@@ -375,7 +379,8 @@ impl AtWork {
 
     /// Counts and reports that what a node held back is lost.
     fn lost(&self, error: &NodeError) {
-        if self.shared.count_failure() {
+        self.shared.count_failure();
+        if self.shared.may_log_loss() {
             tracing::error!("{error}; the lines held back are lost");
         }
     }
