@@ -97,7 +97,9 @@ impl ForwardNode {
     pub(in crate::node) fn reads(&self) -> Reads {
         let templates = self.path.iter().chain(&self.body);
         let reads = expression_reads(templates.into_iter().any(Template::reads_body));
-        reads.and(self.set_headers.reads()).and(Reads { value_up_to: 0, text: self.body.is_none() })
+        // The text, even if a template makes the body: an event that waits for its turn is run by what a reload has made
+        // of the trigger, and that may read it.
+        reads.and(self.set_headers.reads()).and(Reads { value_up_to: 0, text: true })
     }
 
     pub(in crate::node) async fn run(&self, event: &HeldEvent) -> Result<(), NodeError> {
