@@ -1,0 +1,152 @@
+//! inrush as a part of a program: nodes of one's own, and what a sick one does to its neighbours.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use inrush::server::Builder;
+use inrush::{BodyValue, BoxError, Event, Node, Reads, Server};
+use simd_json::prelude::ValueAsScalar;
+
+const SICK: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3001";
+const HEALTHY: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3002";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn builder(directory: &std::path::Path) -> Builder {
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    let mut builder = Server::builder().listen(any).admin_listen(any).data_dir(directory);
+    for (name, id) in [("sick", SICK), ("healthy", HEALTHY)] {
+        builder = builder.webhook(name, id.parse().expect("an id"));
+    }
+    builder
+}
+
+/// Posts on a connection that is kept; returns the status.
+fn post(stream: &mut TcpStream, id: &str, body: &str) -> u16 {
+    write!(stream, "POST /{id} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .expect("the server takes it");
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+        let read = stream.read(&mut piece).expect("the server answers");
+        assert!(read > 0, "it closed the connection");
+        answer.extend_from_slice(&piece[..read]);
+    }
+    let status = std::str::from_utf8(&answer[9..12]).expect("a status");
+    status.parse().expect("a number")
+}
+
+/// Counts what it sees of the body's value; one for each worker.
+struct Summing {
+    sum: u64,
+    say: mpsc::Sender<u64>,
+}
+
+impl Node for Summing {
+    fn run(&mut self, event: &Event<'_>) -> Result<(), BoxError> {
+        let BodyValue::Value(body) = event.body_value() else { return Err("no value".into()) };
+        let n = inrush::json::get(body, "n").and_then(|n| n.as_u64()).ok_or("no n")?;
+        self.sum += n;
+        self.say.send(self.sum)?;
+        Ok(())
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { value_up_to: 1 << 20, text: false }
+    }
+}
+
+#[test]
+fn a_node_of_ones_own_keeps_its_state_and_reads_the_value() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (say, sums) = mpsc::channel();
+    let node = move || Summing { sum: 0, say: say.clone() };
+    let server = builder(directory.path()).node("healthy", "sum", node).start().expect("it starts");
+    let mut stream = TcpStream::connect(server.started().listen).expect("connect");
+    for body in ["{\"n\":1}", "{\"n\":\"x\"}", "{\"n\":\"\\u0031\"}", "{\"n\":41}"] {
+        assert_eq!(post(&mut stream, HEALTHY, body), 200);
+    }
+    assert_eq!(sums.recv_timeout(PATIENCE), Ok(1));
+    assert_eq!(sums.recv_timeout(PATIENCE), Ok(42), "errors stop nothing");
+    server.stop().expect("it stops in order");
+}
+
+#[test]
+fn mistakes_of_a_builder_are_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let nothing = |_: &Event<'_>| Ok(());
+    for (builder, reason) in [
+        (builder(directory.path()).on_event("nobody", "t", nothing), "no webhook with this name"),
+        (
+            builder(directory.path()).on_event("sick", "t", nothing).on_event("sick", "t", nothing),
+            "two triggers",
+        ),
+    ] {
+        let error = builder.start().expect_err(reason).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    // Two servers on one directory.
+    let _first = builder(directory.path()).start().expect("it starts");
+    let error = builder(directory.path()).start().expect_err("it is locked").to_string();
+    assert!(error.contains("another inrush uses the data directory"), "{error}");
+}
+
+/// One that panics, one that blocks for a second, one whose target is down: the webhook beside them, on the same worker,
+/// is answered and run as if they were not there. If the blocking one held up the worker, events would wait for a second.
+#[test]
+fn a_sick_node_does_not_hold_up_its_neighbours() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("an address");
+    let text = format!(
+        "[[webhook]]\nname = 'down'\nid = '0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3003'\n[[webhook.trigger]]\nid = 't'\n\
+         nodes = [{{ type = 'forward', url = 'http://{closed}/', allow = ['127.0.0.1'] }}]\n"
+    );
+    let config = inrush::config::Config::parse(
+        &directory.path().join("inrush.toml"),
+        &text,
+        &inrush::config::Overrides::default(),
+        &|_| None,
+    )
+    .expect("the config is right");
+    let down = config.webhooks[0].clone();
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (seen, ran) = mpsc::channel::<Instant>();
+    let count = panics.clone();
+    let server = builder(directory.path())
+        .install(down)
+        .on_event("sick", "panics", move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            panic!("a node of a test")
+        })
+        .on_event_blocking("sick", "blocks", 4, |_| {
+            std::thread::sleep(Duration::from_secs(1));
+            Ok(())
+        })
+        .on_event("healthy", "sees", move |_| Ok(seen.send(Instant::now())?))
+        .start()
+        .expect("it starts");
+    let address = server.started().listen;
+    let mut stream = TcpStream::connect(address).expect("connect");
+    let mut others = TcpStream::connect(address).expect("connect");
+    let mut slowest = (Duration::ZERO, Duration::ZERO);
+    for round in 0..300 {
+        if round % 30 == 0 {
+            assert_eq!(post(&mut others, SICK, "{}"), 200);
+            assert_eq!(post(&mut others, "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3003", "{}"), 200);
+        }
+        let sent = Instant::now();
+        assert_eq!(post(&mut stream, HEALTHY, "{}"), 200);
+        slowest.0 = slowest.0.max(sent.elapsed());
+        let ran = ran.recv_timeout(PATIENCE).expect("it runs");
+        slowest.1 = slowest.1.max(ran.saturating_duration_since(sent));
+    }
+    // Generous, for a machine that is busy with other tests; a second is what the blocking node takes.
+    let bound = Duration::from_millis(700);
+    assert!(slowest.0 < bound && slowest.1 < bound, "answered and run within {slowest:?}");
+    assert_eq!(panics.load(Ordering::Relaxed), 10, "each event was tried");
+    let from = Instant::now();
+    server.stop().expect("every blocking run ends");
+    assert!(from.elapsed() < Duration::from_secs(10), "{:?}", from.elapsed());
+}
