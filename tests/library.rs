@@ -25,8 +25,9 @@ fn builder(directory: &std::path::Path) -> Builder {
 
 /// Posts on a connection that is kept; returns the status.
 fn post(stream: &mut TcpStream, id: &str, body: &str) -> u16 {
-    write!(stream, "POST /{id} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-        .expect("the server takes it");
+    // In one write: a second one would wait for the first to be acknowledged.
+    let request = format!("POST /{id} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).expect("the server takes it");
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
