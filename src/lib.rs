@@ -46,3 +46,6 @@ pub mod verify;
 pub use event::{BodyValue, Event, EventId, Reads};
 pub use node::{BoxError, Node};
 pub use server::{ServeError, Server};
+
+/// What the value of a body is made of, in the version that [`BodyValue`] is of.
+pub use simd_json;

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Called with the commit and who pushed it; the whole event, as one line of JSON, is on standard input.
+set -eu
+commit=$1 pusher=$2
+case $commit in
+*[!0-9a-f]* | '') echo "this is no commit: $commit" >&2; exit 1 ;;
+esac
+# A real one would be: git fetch origin && git checkout --detach "$commit" && make install
+printf 'deployed %s, pushed by %s, event %s\n' "$commit" "$pusher" "$INRUSH_EVENT_ID" >>deployed.log
