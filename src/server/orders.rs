@@ -15,7 +15,11 @@ pub(super) enum Order {
 }
 
 /// Orders as they come.
-pub(super) struct Orders(mpsc::UnboundedReceiver<Order>);
+pub(super) struct Orders {
+    orders: mpsc::UnboundedReceiver<Order>,
+    /// One came while only an order to stop was waited for.
+    reload_is_due: bool,
+}
 
 /// Gives orders. When the last one is gone, that is an order to stop.
 pub(super) type Command = mpsc::UnboundedSender<Order>;
@@ -24,7 +28,7 @@ impl Orders {
     /// Orders, and how to give them.
     pub fn new() -> (Command, Self) {
         let (command, orders) = mpsc::unbounded_channel();
-        (command, Self(orders))
+        (command, Self { orders, reload_is_due: false })
     }
 
     /// The orders of signals: SIGHUP, and SIGTERM or SIGINT.
@@ -50,11 +54,37 @@ impl Orders {
 
     /// The next order.
     pub async fn next(&mut self) -> Order {
-        self.0.recv().await.unwrap_or(Order::Stop)
+        if std::mem::take(&mut self.reload_is_due) {
+            return Order::Reload;
+        }
+        self.orders.recv().await.unwrap_or(Order::Stop)
     }
 
-    /// The next order to stop.
+    /// The next order to stop. An order to read the config that comes before it is kept for [`Self::next`].
     pub async fn next_stop(&mut self) {
-        while self.next().await != Order::Stop {}
+        while let Some(Order::Reload) = self.orders.recv().await {
+            self.reload_is_due = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A SIGHUP that came while the config was being read was forgotten, and with it what had changed since.
+    #[tokio::test]
+    async fn a_reload_asked_for_during_a_reload_is_done_afterwards() {
+        let (command, mut orders) = Orders::new();
+        command.send(Order::Reload).unwrap();
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(1), orders.next_stop()).await;
+        assert!(waited.is_err(), "nobody said stop");
+        assert_eq!(orders.next().await, Order::Reload);
+        command.send(Order::Reload).unwrap();
+        command.send(Order::Stop).unwrap();
+        orders.next_stop().await;
+        drop(command);
+        orders.next_stop().await;
+        assert_eq!((orders.next().await, orders.next().await), (Order::Reload, Order::Stop));
     }
 }

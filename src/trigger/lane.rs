@@ -212,6 +212,7 @@ impl Lane {
 
     fn begin(self: &Rc<Self>, event: HeldEvent, node: usize) {
         self.running.set(self.running.get() + 1);
+        self.shared.runs.set(self.shared.runs.get() + 1);
         self.show();
         tokio::task::spawn_local(self.clone().run(event, node));
     }
@@ -226,6 +227,7 @@ impl Lane {
             (event, node) = (next, 0);
         }
         self.running.set(self.running.get() - 1);
+        self.shared.runs.set(self.shared.runs.get() - 1);
         self.show();
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Shared {
     pub index: usize,
     pub bounds: Bounds,
     pub crew: Arc<Crew>,
+    /// Tasks that run events through nodes that wait.
+    pub runs: Cell<usize>,
     /// What runs at once just now, should it panic.
     pub node: Cell<&'static str>,
     metrics: Arc<Metrics>,
@@ -158,6 +160,7 @@ impl AtWork {
             index: parts.index,
             bounds: parts.bounds,
             crew: parts.crew,
+            runs: Cell::new(0),
             node: Cell::new("?"),
             metrics: parts.metrics,
             last_loss_logged: Cell::new(None),
@@ -185,6 +188,7 @@ impl AtWork {
             let taken = self.run_batch();
             self.flush_where(|due, now| due <= now);
             if taken == BATCH_EVENTS_MAX {
+                // The runs that wait get their turn, however steadily events come.
                 tokio::task::yield_now().await;
             } else if taken + returned == 0 {
                 self.webhooks.queues_are_empty();
