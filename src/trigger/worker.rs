@@ -187,7 +187,7 @@ impl AtWork {
             }
             let taken = self.run_batch();
             self.flush_where(|due, now| due <= now);
-            if taken == BATCH_EVENTS_MAX {
+            if taken == BATCH_EVENTS_MAX || (taken > 0 && self.shared.runs.get() > 0) {
                 // The runs that wait get their turn, however steadily events come.
                 tokio::task::yield_now().await;
             } else if taken + returned == 0 {
