@@ -181,13 +181,15 @@ impl<S: Sink> Lines<S> {
     /// # Errors
     /// As [`Self::flush`].
     pub async fn settle(&self) -> Result<(), NodeError> {
+        let mut settled = Ok(());
         loop {
             let returned = self.shared.returned.notified();
             let mut returned = std::pin::pin!(returned);
             returned.as_mut().enable();
-            self.flush()?;
+            // What failed does not keep the rest from being waited for.
+            settled = settled.and(self.flush());
             if self.shared.lock().sink.is_some() {
-                return self.flush();
+                return settled.and(self.flush());
             }
             returned.await;
         }
