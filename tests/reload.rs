@@ -142,7 +142,7 @@ fn reloads_under_load_lose_nothing_on_epoll() {
 
 /// The figure of the documentation: `cargo test --release --test reload -- --ignored a_thousand`.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes a minute: `make test` runs it"]
 fn a_thousand_reloads_under_load() {
     DRIVERS.into_iter().for_each(|driver| reload_under_load(driver, 1000));
 }
