@@ -27,6 +27,8 @@ pub(super) struct Lane {
     waiting_bytes: Cell<usize>,
     gate: Arc<Gate>,
     holds_gate: Cell<bool>,
+    /// When it was last said that it is behind.
+    warned: Cell<Option<Instant>>,
     /// What was logged of each node's failures.
     logged: RefCell<Vec<Logged>>,
     shared: Rc<Shared>,
@@ -34,6 +36,9 @@ pub(super) struct Lane {
 
 /// Failures of a node are logged at most this often; how many were not is said with the next.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A trigger that is behind again and again says so at most this often.
+const BEHIND_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What was logged of a node's failures.
 #[derive(Clone, Copy, Default)]
@@ -72,6 +77,7 @@ impl Lane {
             waiting_bytes: Cell::new(0),
             gate,
             holds_gate: Cell::new(false),
+            warned: Cell::new(None),
             logged: RefCell::default(),
             shared,
         }
@@ -271,17 +277,27 @@ impl Lane {
         if !self.holds_gate.get() && (events > bounds.events_max || bytes > bounds.bytes_max) {
             self.gate.hold_closed();
             self.holds_gate.set(true);
-            let trigger = self.trigger();
-            tracing::warn!(
-                webhook = trigger.metrics.webhook,
-                trigger = trigger.id,
-                waiting = events,
-                "the trigger is behind; its webhook answers 503 until half of what waits has run"
-            );
+            self.warn_that_it_is_behind(events);
         } else if self.holds_gate.get() && events <= bounds.events_max / 2 && bytes <= bounds.bytes_max / 2 {
             self.release_gate();
         }
         self.show();
+    }
+
+    /// Under a steady overload the gate opens and closes many times a second.
+    fn warn_that_it_is_behind(&self, waiting: usize) {
+        let now = Instant::now();
+        if self.warned.get().is_some_and(|last| now - last < BEHIND_LOG_INTERVAL) {
+            return;
+        }
+        self.warned.set(Some(now));
+        let trigger = self.trigger();
+        tracing::warn!(
+            webhook = trigger.metrics.webhook,
+            trigger = trigger.id,
+            waiting,
+            "the trigger is behind; its webhook answers 503 until half of what waits has run"
+        );
     }
 
     fn release_gate(&self) {
