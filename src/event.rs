@@ -82,6 +82,13 @@ impl Slot {
         &self.bytes()[self.body.clone()]
     }
 
+    /// Whether it keeps so much of the byte budget busy that nobody should wait for it to be found at home.
+    pub fn is_heavy(&self) -> bool {
+        /// Smaller ones are collected within a sweep, and are many.
+        const HEAVY_BYTES: usize = 256 * 1024;
+        self.buf.as_ref().is_some_and(|buf| buf.capacity() >= HEAVY_BYTES)
+    }
+
     fn bytes(&self) -> &[u8] {
         self.buf.as_ref().or_else(|| self.reading.buf()).map_or(&[], Buf::filled)
     }

@@ -214,6 +214,11 @@ impl Inbox {
         }
     }
 
+    /// Tells the core that a handle came home, whether it waits or not: with it comes memory that others need.
+    pub fn announce_home(&self) {
+        self.bell.ring();
+    }
+
     /// Tells the core, if it waits, that handles came home.
     #[inline]
     pub fn flush_home(&self) {

@@ -237,7 +237,7 @@ impl AtWork {
                     now
                 });
                 if let Some(slot) = self.run_event(slot, queue) {
-                    self.inboxes[queue].send_home(slot);
+                    send_home(&mut self.inboxes[queue], slot);
                 }
                 if let Some(start) = start {
                     self.shared.metrics().node_time.record(clock_ns().saturating_sub(start));
@@ -333,7 +333,7 @@ impl AtWork {
         self.line.reset();
         for (queue, mut slot) in self.mail.returned.drain(..) {
             slot.drop_built_value(&mut self.parser);
-            self.inboxes[queue].send_home(slot);
+            send_home(&mut self.inboxes[queue], slot);
         }
         if count > 0 {
             self.inboxes.iter().for_each(Inbox::flush_home);
@@ -409,6 +409,16 @@ impl AtWork {
             }
             None => knock.await,
         }
+    }
+}
+
+/// Sends a handle home. A core that has nothing to do collects its handles at its next sweep, some time later: what a
+/// large body holds of the budget would be missing to the next one until then.
+fn send_home(inbox: &mut Inbox, slot: Box<Slot>) {
+    let is_heavy = slot.is_heavy();
+    inbox.send_home(slot);
+    if is_heavy {
+        inbox.announce_home();
     }
 }
 
