@@ -77,8 +77,9 @@ impl Example {
         let text = change(&std::fs::read_to_string(&config).unwrap());
         std::fs::write(&config, text).unwrap();
         let mut command = command(Driver::Uring, directory.path());
+        // Each post has a connection of its own, and over several cores their order is not promised.
         command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--cores", "1"])
             .envs(environment.iter().copied());
         let process = Process::spawn(command);
         let address = process.stderr.address_after("listens on http://");
