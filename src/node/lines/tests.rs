@@ -190,11 +190,12 @@ fn lines_that_could_not_be_written_are_reported_once_and_the_next_are_written() 
         lines.append(&event(&pool, b"3"), &mut EventLine::default()).await.unwrap();
         lines.flush().unwrap();
         while lines.shared.lock().lost.is_none() {
-            lines.append(&event(&pool, b"4"), &mut EventLine::default()).await.unwrap();
+            tokio::task::yield_now().await;
         }
+        lines.append(&event(&pool, b"4"), &mut EventLine::default()).await.unwrap();
         permit.send(Ok(())).unwrap();
         assert_eq!(lines.settle().await.unwrap_err().reason, "cannot collect: full again");
-        assert!(lines.shared.lock().held.is_empty() && bodies(&seen.lock().unwrap().bytes).len() > 1);
+        assert!(lines.shared.lock().held.is_empty() && bodies(&seen.lock().unwrap().bytes) == [2, 4]);
         seen.lock().unwrap().bytes.truncate(written);
         permit.send(Err(io::Error::other("still full"))).unwrap();
         let long = format!("\"{}\"", "x".repeat(HELD_BYTES_MAX));
