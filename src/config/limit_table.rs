@@ -32,9 +32,9 @@ macro_rules! limit_table {
             queue_events_max: usize = 4_096, 1..=1_048_576,
                 "Events that wait between one core and one worker.";
             queue_wait_ms: u64 = 1_000, 0..=600_000,
-                "How long a request waits for room in a full queue before it is answered 503.";
+                "How long a request waits for room in a full queue, or for a trigger that is behind, before it is answered 503.";
             trigger_events_max: usize = 4_096, 1..=65_536,
-                "Events that wait for one trigger on one worker before its webhook is answered 503.";
+                "Events that wait for one trigger on one worker before posts to its webhook have to wait.";
             drain_delay_ms: u64 = 0, 0..=3_600_000,
                 "After SIGTERM, how long readiness fails before the listener closes.";
             drain_timeout_ms: u64 = 30_000, 100..=3_600_000,

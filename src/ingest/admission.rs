@@ -93,9 +93,6 @@ pub fn admit(webhooks: &Webhooks, head: &Head, bytes: &[u8]) -> Result<Admitted,
     if matches!(head.framing, Framing::Length(length) if length > webhook.body_bytes_max) {
         return refuse(&reject::BODY_TOO_LARGE, cors_origin);
     }
-    if asks == Asks::Event && !webhook.gate.is_open() {
-        return refuse(&reject::TRIGGER_BEHIND, cors_origin);
-    }
     let suffix = Span::new(head.path.start as usize + id_end, head.path.end as usize);
     Ok(Admitted { webhook: index, suffix, cors_origin, asks, body_bytes_max: webhook.body_bytes_max })
 }

@@ -273,7 +273,7 @@ impl<'c, T: Transport> Connection<'c, T> {
                 self.answer_accepted(id, &owed);
                 None
             }
-            Err(NotPushed::Full(slot)) => Some(Next::Room(slot, owed)),
+            Err(NotPushed::Full(slot) | NotPushed::Behind(slot)) => Some(Next::Room(slot, owed)),
             Err(NotPushed::Removed(slot)) => {
                 self.answer_removed(slot, &owed);
                 None

@@ -105,6 +105,8 @@ pub struct CoreParts {
 pub(super) enum NotPushed {
     /// The queue has no room.
     Full(Box<Slot>),
+    /// As many events wait for a trigger of its webhook as may.
+    Behind(Box<Slot>),
     /// Its webhook was removed while it was received.
     Removed(Box<Slot>),
 }
@@ -414,8 +416,11 @@ impl Core {
     /// Gives the event its id and hands it to its worker, or gives it back.
     #[inline]
     pub fn push(&self, mut slot: Box<Slot>) -> Result<EventId, NotPushed> {
-        let Some(worker) = self.webhooks().get(slot.webhook).map(|webhook| webhook.worker) else {
-            return Err(NotPushed::Removed(slot));
+        let found = self.webhooks().get(slot.webhook).map(|webhook| (webhook.worker, webhook.gate.is_open()));
+        let worker = match found {
+            Some((worker, true)) => worker,
+            Some((_, false)) => return Err(NotPushed::Behind(slot)),
+            None => return Err(NotPushed::Removed(slot)),
         };
         let mut outboxes = self.outboxes.borrow_mut();
         let outbox = &mut outboxes[worker];

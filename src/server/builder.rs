@@ -122,7 +122,7 @@ impl Builder {
     /// Runs a function that may wait, on threads of their own, at most `in_flight` at once.
     ///
     /// It costs a switch of threads per event, some microseconds. Events start in order and may end in another. What waits
-    /// for it holds up nobody else; when too many events wait, the webhook is answered 503 until half of them have run.
+    /// for it holds up nobody else; when too many events wait, posts to the webhook wait for a second and are then answered 503.
     /// Bodies up to 1 MiB come with their value.
     pub fn on_event_blocking(
         self,

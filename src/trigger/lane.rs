@@ -296,7 +296,7 @@ impl Lane {
             webhook = trigger.metrics.webhook,
             trigger = trigger.id,
             waiting,
-            "the trigger is behind; its webhook answers 503 until half of what waits has run"
+            "the trigger is behind; posts to its webhook wait for half of it to run, and are answered 503 if that takes long"
         );
     }
 

@@ -16,12 +16,14 @@ impl<T: Transport> Connection<'_, T> {
         self.core.metrics().queue_waits.add(1);
         self.watch.wait_for(Phase::Queue, self.core.now_ms());
         loop {
-            slot = match self.core.push(slot) {
+            let problem;
+            (slot, problem) = match self.core.push(slot) {
                 Ok(id) => {
                     self.answer_accepted(id, &owed);
                     return true;
                 }
-                Err(NotPushed::Full(slot)) => slot,
+                Err(NotPushed::Full(slot)) => (slot, &reject::QUEUE_FULL),
+                Err(NotPushed::Behind(slot)) => (slot, &reject::TRIGGER_BEHIND),
                 Err(NotPushed::Removed(slot)) => {
                     self.answer_removed(slot, &owed);
                     return true;
@@ -29,7 +31,7 @@ impl<T: Transport> Connection<'_, T> {
             };
             if self.watch.take_cause() == Some(Cause::Expired) {
                 self.core.metrics().queue_full.add(1);
-                self.answer_problem(&(&reject::QUEUE_FULL).into(), &owed, false);
+                self.answer_problem(&problem.into(), &owed, false);
                 self.core.put_slot(slot);
                 return true;
             }
