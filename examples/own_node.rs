@@ -54,8 +54,10 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         stream.write_all(request.as_bytes())?;
         stream.read_to_string(&mut String::new())?;
     }
-    // The second failed: it was logged and counted, and stopped nothing.
-    assert_eq!((totals.recv()?, totals.recv()?), (1250, 1500));
+    // The one without a number failed: it was logged and counted, and stopped nothing. The others came over connections of
+    // their own, so either may have been first.
+    assert!([250, 1250].contains(&totals.recv()?));
+    assert_eq!(totals.recv()?, 1500);
     server.stop()?;
     std::fs::remove_dir_all(directory)?;
     Ok(())

@@ -116,6 +116,8 @@ fn deploy_on_push() {
     example.post(&Request { headers: vec!["x-github-event: ping".into()], ..request.clone() });
     // Hostile, and so refused by the script; no shell ever sees it.
     example.post(&request.with("6dcb09b5", "$(touch pwned); `id` "));
+    example.post(&request.with("octocat", "a\\ndeployed by hand"));
+    example.post(&request.with("6dcb09b5b57875f334f61aebed695e2e4193db5e", &"0".repeat(40)));
     let strange = request.with("octocat", "a'b; touch pwned");
     let strange_id = example.post(&strange);
     let commit = "6dcb09b5b57875f334f61aebed695e2e4193db5e";

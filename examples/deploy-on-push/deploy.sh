@@ -4,6 +4,11 @@ set -eu
 commit=$1 pusher=$2
 case $commit in
 *[!0-9a-f]* | '') echo "this is no commit: $commit" >&2; exit 1 ;;
+*[!0]*) ;;
+*) echo "the branch was deleted, there is nothing to deploy" >&2; exit 1 ;;
+esac
+case $pusher in
+*[![:print:]]*) echo "the name of who pushed holds a control character" >&2; exit 1 ;;
 esac
 # A real one would be: git fetch origin && git checkout --detach "$commit" && make install
 printf 'deployed %s, pushed by %s, event %s\n' "$commit" "$pusher" "$INRUSH_EVENT_ID" >>deployed.log
