@@ -586,16 +586,14 @@ impl Drop for Fate {
     }
 }
 
-/// A connection's place among those that wait for handles, left however its wait ends.
 struct Place<'a> {
     core: &'a Core,
     key: Option<usize>,
 }
 
 impl Drop for Place<'_> {
+    /// A connection leaves its place among those that wait for handles, however its wait ends.
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.core.waiting.borrow_mut().remove(key);
-        }
+        self.key.map(|key| self.core.waiting.borrow_mut().remove(key));
     }
 }
