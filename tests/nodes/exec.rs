@@ -52,11 +52,33 @@ fn a_command_that_fails_stops_its_trigger_only_if_that_says_so() {
         eventually(trigger, || (counts(&server, trigger)["nodes"][0]["failures"] == 1).then_some(()));
     }
     let said = server.stderr();
-    assert!(said.contains("exited with 3: it is broken") && said.contains(&id), "{said}");
+    for trigger in ["stop", "continue"] {
+        let parts = [&*id, &format!("trigger=\"{trigger}\""), "exited with 3: it is broken"];
+        let told = said.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(told, "lacks {parts:?}: {said}");
+    }
     let stopped = server.stop();
     let lines =
         |name: &str| std::fs::read_to_string(stopped.directory.path().join(name)).unwrap().lines().count();
     assert_eq!((lines("stop.out"), lines("continue.out")), (0, 1));
+}
+
+/// The system ends an argument at a NUL: rather than a part of it, the command gets nothing, and is not started.
+#[test]
+fn an_argument_that_cannot_be_passed_whole_is_not_passed_at_all() {
+    let nodes = exec(&["sh", "-c", "echo \"$1\" >> argument.out", "sh", "{{ payload.body }}"], "");
+    let server =
+        Setup::new(Driver::Uring).more(&webhook(&[format!("id = \"t\"\nnodes = [{nodes}]")])).start();
+    let mut client = server.connect();
+    for body in ["\"ab\\u0000; c\"", "\"whole\""] {
+        assert_eq!(client.call(post("", "", body)).status, 200);
+    }
+    eventually("both ran", || (counts(&server, "t")["nodes"][0]["runs"] == 2).then_some(()));
+    assert_eq!(counts(&server, "t")["nodes"][0]["failures"], 1);
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr);
+    let written = std::fs::read_to_string(stopped.directory.path().join("argument.out")).unwrap();
+    assert_eq!(written, "whole\n");
 }
 
 #[test]
