@@ -186,8 +186,9 @@ fn a_target_that_fails_is_told_and_delays_nobody() {
 /// Nobody listens at all, and then somebody does.
 #[test]
 fn a_target_that_comes_up_gets_what_comes_then() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let trigger = forward("t", &format!("http://{address}/"), ", allow = [\"127.0.0.1\"]");
+    // An address of its own: on that of the other tests, one of them could get the port meanwhile.
+    let address = TcpListener::bind("127.0.77.1:0").unwrap().local_addr().unwrap();
+    let trigger = forward("t", &format!("http://{address}/"), ", allow = [\"127.0.77.1\"]");
     let server = Setup::new(Driver::Uring).more(&webhook(&[trigger])).start();
     let mut client = server.connect();
     let id = client.call(post("", "", "{}")).event_id().to_owned();
@@ -228,13 +229,13 @@ impl Unvisited {
 /// nothing is connected to.
 #[test]
 fn inner_addresses_are_refused_in_every_spelling() {
-    // Every address of this machine, both families: a connection that the guard lets through succeeds here. Where the
-    // machine has no IPv6, or somebody has the port, IPv4 alone.
-    let four = Unvisited::on("0.0.0.0:0");
+    // Both families: a connection to this machine that the guard lets through succeeds here. Where the machine has no
+    // IPv6, or somebody has the port, IPv4 alone.
+    let four = Unvisited::on("127.0.0.1:0");
     let port = four.address().port();
     let six = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).and_then(|socket| {
         socket.set_only_v6(true)?;
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::LOCALHOST, port)).into())?;
         socket.listen(16)?;
         socket.set_nonblocking(true)?;
         Ok(Unvisited(socket.into()))
