@@ -15,8 +15,12 @@ const HEALTHY: &str = "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3002";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn builder(directory: &std::path::Path) -> Builder {
+    with_webhooks(Server::builder(), directory)
+}
+
+fn with_webhooks(builder: Builder, directory: &std::path::Path) -> Builder {
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-    let mut builder = Server::builder().listen(any).admin_listen(any).data_dir(directory);
+    let mut builder = builder.listen(any).admin_listen(any).data_dir(directory);
     for (name, id) in [("sick", SICK), ("healthy", HEALTHY)] {
         builder = builder.webhook(name, id.parse().expect("an id"));
     }
@@ -94,32 +98,34 @@ fn mistakes_of_a_builder_are_told() {
     assert!(error.contains("another inrush uses the data directory"), "{error}");
 }
 
-/// One that panics, one that blocks for a second, one whose target is down: the webhook beside them, on the same worker,
-/// is answered and run as if they were not there. If the blocking one held up the worker, events would wait for a second.
+/// One that panics for some events, one that blocks for a second, one whose target is down: the webhook beside them, on
+/// the same worker, is answered and run as before they had anything to do. If the blocking one held up the worker, one
+/// event in thirty would wait for a second.
 #[test]
 fn a_sick_node_does_not_hold_up_its_neighbours() {
     let directory = tempfile::tempdir().expect("a directory");
     let closed = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("an address");
     let text = format!(
-        "[[webhook]]\nname = 'down'\nid = '0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3003'\n[[webhook.trigger]]\nid = 't'\n\
+        "[server]\nworkers = 1\n[[webhook]]\nname = 'down'\nid = '0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3003'\n[[webhook.trigger]]\nid = 't'\n\
          nodes = [{{ type = 'forward', url = 'http://{closed}/', allow = ['127.0.0.1'] }}]\n"
     );
-    let config = inrush::config::Config::parse(
+    let mut config = inrush::config::Config::parse(
         &directory.path().join("inrush.toml"),
         &text,
         &inrush::config::Overrides::default(),
         &|_| None,
     )
     .expect("the config is right");
-    let down = config.webhooks[0].clone();
+    let down = config.webhooks.remove(0);
     let panics = Arc::new(AtomicUsize::new(0));
     let (seen, ran) = mpsc::channel::<Instant>();
     let count = panics.clone();
-    let server = builder(directory.path())
+    let server = with_webhooks(Server::builder().config(config), directory.path())
         .install(down)
-        .on_event("sick", "panics", move |_| {
+        .on_event("sick", "panics", move |event| {
             count.fetch_add(1, Ordering::Relaxed);
-            panic!("a node of a test")
+            assert!(event.body() != b"[]", "a node of a test");
+            Ok(())
         })
         .on_event_blocking("sick", "blocks", 4, |_| {
             std::thread::sleep(Duration::from_secs(1));
@@ -131,22 +137,35 @@ fn a_sick_node_does_not_hold_up_its_neighbours() {
     let address = server.started().listen;
     let mut stream = TcpStream::connect(address).expect("connect");
     let mut others = TcpStream::connect(address).expect("connect");
-    let mut slowest = (Duration::ZERO, Duration::ZERO);
-    for round in 0..300 {
+    // How long 300 events of the healthy webhook take, 99 in 100: to the answer, and until they run.
+    let mut measure = |beside: &mut dyn FnMut(usize)| {
+        let (mut answered, mut run) = (Vec::new(), Vec::new());
+        for round in 0..300 {
+            beside(round);
+            let sent = Instant::now();
+            assert_eq!(post(&mut stream, HEALTHY, "{}"), 200);
+            answered.push(sent.elapsed());
+            run.push(ran.recv_timeout(PATIENCE).expect("it runs").saturating_duration_since(sent));
+        }
+        [answered, run].map(|mut times| {
+            times.sort_unstable();
+            times[times.len() * 99 / 100]
+        })
+    };
+    let alone = measure(&mut |_| ());
+    let beside = measure(&mut |round| {
         if round % 30 == 0 {
-            assert_eq!(post(&mut others, SICK, "{}"), 200);
+            let body = if round % 60 == 0 { "[]" } else { "{}" };
+            assert_eq!(post(&mut others, SICK, body), 200);
             assert_eq!(post(&mut others, "0b5e7a52-6f0c-4a4b-9a35-5d1f6f1b3003", "{}"), 200);
         }
-        let sent = Instant::now();
-        assert_eq!(post(&mut stream, HEALTHY, "{}"), 200);
-        slowest.0 = slowest.0.max(sent.elapsed());
-        let ran = ran.recv_timeout(PATIENCE).expect("it runs");
-        slowest.1 = slowest.1.max(ran.saturating_duration_since(sent));
-    }
+    });
     // Generous, for a machine that is busy with other tests; a second is what the blocking node takes.
-    let bound = Duration::from_millis(700);
-    assert!(slowest.0 < bound && slowest.1 < bound, "answered and run within {slowest:?}");
-    assert_eq!(panics.load(Ordering::Relaxed), 10, "each event was tried");
+    for (alone, beside) in alone.into_iter().zip(beside) {
+        let bound = (20 * alone).clamp(Duration::from_millis(50), Duration::from_millis(700));
+        assert!(beside <= bound, "{beside:?} beside sick ones, {alone:?} alone");
+    }
+    assert_eq!(panics.load(Ordering::Relaxed), 10, "each event was tried, also after a panic");
     let from = Instant::now();
     server.stop().expect("every blocking run ends");
     assert!(from.elapsed() < Duration::from_secs(10), "{:?}", from.elapsed());

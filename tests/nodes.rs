@@ -61,3 +61,13 @@ fn counts(server: &Server, trigger: &str) -> Value {
     let is_it = |counts: &&Value| counts["webhook"] == "nodes" && counts["trigger"] == trigger;
     all.iter().find(is_it).unwrap_or_else(|| panic!("no trigger {trigger}: {body}")).clone()
 }
+
+/// Waits until one line of what the server said holds all of these: a failure is counted just before it is told.
+#[track_caller]
+fn told(server: &Server, parts: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    while !server.stderr().lines().any(|line| parts.iter().all(|part| line.contains(part))) {
+        assert!(Instant::now() < deadline, "lacks {parts:?}:\n{}", server.stderr());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

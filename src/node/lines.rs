@@ -188,7 +188,12 @@ impl<S: Sink> Lines<S> {
             returned.as_mut().enable();
             // What failed does not keep the rest from being waited for.
             settled = settled.and(self.flush());
-            if self.shared.lock().sink.is_some() {
+            let is_written = {
+                let state = self.shared.lock();
+                // The sink may have come back just now: what was held meanwhile needs another round.
+                state.sink.is_some() && state.held.is_empty()
+            };
+            if is_written {
                 return settled.and(self.flush());
             }
             returned.await;

@@ -123,6 +123,8 @@ struct AtWork {
     line: EventLine,
     parser: Parser,
     mail: Mail,
+    /// Events that another worker passed on, until their trigger is here: that one may have had its orders first.
+    passed: Vec<Passed>,
     shared: Rc<Shared>,
 }
 
@@ -175,6 +177,7 @@ impl AtWork {
             line: EventLine::default(),
             parser: Parser::new(),
             mail: Mail::default(),
+            passed: Vec::new(),
             shared,
         }
     }
@@ -208,7 +211,9 @@ impl AtWork {
 
     /// Whether no event can come any more, and every one that came has run.
     fn is_done(&self) -> bool {
-        !self.feeds && !self.shared.crew.is_feeding() && self.mailbox.held() == 0 && self.webhooks.are_idle()
+        // In this order: what the last one that fed passed on lies in the mailbox before it says that it is done.
+        let none_comes = !self.feeds && !self.shared.crew.is_feeding() && self.mailbox.is_empty();
+        none_comes && self.passed.is_empty() && self.mailbox.held() == 0 && self.webhooks.are_idle()
     }
 
     /// Says so when its queues are closed and empty.
@@ -314,20 +319,14 @@ impl AtWork {
         self.mailbox.take(&mut self.mail);
         let count = self.mail.returned.len();
         let passed = self.mail.passed.len();
-        for Passed { webhook, trigger, event } in self.mail.passed.drain(..) {
-            let Some(lane) = self.webhooks.lane(webhook, &trigger) else {
-                tracing::error!(event = %event.event().id(), trigger, "an event for no trigger: a bug in inrush");
-                continue;
-            };
-            self.line.reset();
-            let received = catch_unwind(AssertUnwindSafe(|| lane.receive(event.clone(), &mut self.line)));
-            if received.is_err() {
-                lane.panicked(&event.event());
+        self.passed.append(&mut self.mail.passed);
+        self.run_passed();
+        // After the events that were passed on before: they may be for what it removes. Or for what it installs.
+        if !self.mail.updates.is_empty() {
+            for update in self.mail.updates.drain(..) {
+                self.webhooks.apply(update, &self.shared);
             }
-        }
-        // After the events that were passed on before: they may be for what it removes.
-        for update in self.mail.updates.drain(..) {
-            self.webhooks.apply(update, &self.shared);
+            self.run_passed();
         }
         // An event that comes next must not find the line of this one.
         self.line.reset();
@@ -339,6 +338,21 @@ impl AtWork {
             self.inboxes.iter().for_each(Inbox::flush_home);
         }
         count + passed
+    }
+
+    /// Runs what other workers passed on, but for events whose trigger is not here yet.
+    fn run_passed(&mut self) {
+        let mut passed = std::mem::take(&mut self.passed);
+        passed.retain(|Passed { webhook, trigger, event }| {
+            let Some(lane) = self.webhooks.lane(*webhook, trigger) else { return true };
+            self.line.reset();
+            let received = catch_unwind(AssertUnwindSafe(|| lane.receive(event.clone(), &mut self.line)));
+            if received.is_err() {
+                lane.panicked(&event.event());
+            }
+            false
+        });
+        self.passed = passed;
     }
 
     /// Writes what nodes hold back where `is_due` says so.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::support::{Driver, Setup};
-use super::{counts, eventually, post, webhook};
+use super::{counts, eventually, post, told, webhook};
 
 /// How many processes have this in their command line.
 fn running(marker: &str) -> usize {
@@ -51,12 +51,33 @@ fn a_command_that_fails_stops_its_trigger_only_if_that_says_so() {
     for trigger in ["stop", "continue"] {
         eventually(trigger, || (counts(&server, trigger)["nodes"][0]["failures"] == 1).then_some(()));
     }
-    let said = server.stderr();
-    assert!(said.contains("exited with 3: it is broken") && said.contains(&id), "{said}");
+    for trigger in ["stop", "continue"] {
+        told(&server, &[&id, &format!("trigger=\"{trigger}\""), "exited with 3: it is broken"]);
+    }
     let stopped = server.stop();
     let lines =
         |name: &str| std::fs::read_to_string(stopped.directory.path().join(name)).unwrap().lines().count();
     assert_eq!((lines("stop.out"), lines("continue.out")), (0, 1));
+}
+
+/// The system ends an argument at a NUL: rather than a part of it, the command gets nothing, and is not started.
+#[test]
+fn an_argument_that_cannot_be_passed_whole_is_not_passed_at_all() {
+    let nodes = exec(&["sh", "-c", "echo \"$1\" >> argument.out", "sh", "{{ payload.body }}"], "");
+    let server =
+        Setup::new(Driver::Uring).more(&webhook(&[format!("id = \"t\"\nnodes = [{nodes}]")])).start();
+    let mut client = server.connect();
+    for body in ["\"ab\\u0000; c\"", "\"whole\""] {
+        assert_eq!(client.call(post("", "", body)).status, 200);
+    }
+    eventually("both ran, and one failed", || {
+        let node = &counts(&server, "t")["nodes"][0];
+        (node["runs"] == 2 && node["failures"] == 1).then_some(())
+    });
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr);
+    let written = std::fs::read_to_string(stopped.directory.path().join("argument.out")).unwrap();
+    assert_eq!(written, "whole\n");
 }
 
 #[test]
@@ -101,7 +122,7 @@ fn two_hundred_hanging_commands_leave_nothing_behind() {
     }
     eventually("every run has ended", || (counts(&server, "t")["nodes"][0]["failures"] == 200).then_some(()));
     eventually("every process has ended", || (running(&marker) == 0).then_some(()));
-    assert!(server.stderr().contains("did not end within 400ms"), "{}", server.stderr());
+    told(&server, &["did not end within 400ms"]);
     assert_eq!(server.stop().status.code(), Some(0));
 }
 

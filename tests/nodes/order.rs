@@ -1,32 +1,41 @@
 //! In which order events run, and on which worker.
 
-use super::support::{Driver, Setup};
+use super::support::{DRIVERS, Driver, Setup};
 use super::{eventually, post, webhook};
 
-/// Three workers, ten keys: the events of each key stand in its file in the order they were sent, and none is lost when
-/// the server is told to stop at once.
+/// Three workers, four senders with ten keys each: the events of each key stand in its file in the order they were sent,
+/// and none is lost when the server is told to stop at once.
 #[test]
 fn events_of_one_key_stay_in_order_over_many_workers() {
     let trigger = "id = \"t\"\nkey = \"payload.body.k\"\nnodes = [{ type = \"file\", path = \"k{{ payload.body.k }}.out\" }]";
-    let setup = Setup::new(Driver::Uring).argument("--workers").argument(3).argument("--cores").argument(1);
-    let server = setup.more(&webhook(&[trigger.to_owned()])).start();
-    let mut client = server.connect();
-    for number in 0..1000 {
-        let body = format!("{{\"k\":{},\"n\":{number}}}", number * 7 % 10);
-        assert_eq!(client.call(post("", "", &body)).status, 200);
-    }
-    let stopped = server.stop();
-    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr);
-    for key in 0..10 {
-        let text = std::fs::read_to_string(stopped.directory.path().join(format!("k{key}.out"))).unwrap();
-        let numbers: Vec<u64> = text
-            .lines()
-            .map(|line| {
-                let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                line["payload"]["body"]["n"].as_u64().unwrap()
-            })
-            .collect();
-        assert_eq!(numbers, (0..1000).filter(|n| n * 7 % 10 == key).collect::<Vec<_>>(), "key {key}");
+    for driver in DRIVERS {
+        let setup = Setup::new(driver).argument("--workers").argument(3).argument("--cores").argument(2);
+        let server = setup.more(&webhook(&[trigger.to_owned()])).start();
+        std::thread::scope(|scope| {
+            for sender in 0..4 {
+                let mut client = server.connect();
+                scope.spawn(move || {
+                    for number in 0..500 {
+                        let body = format!("{{\"k\":{},\"n\":{number}}}", sender * 10 + number * 7 % 10);
+                        assert_eq!(client.call(post("", "", &body)).status, 200, "{driver:?}");
+                    }
+                });
+            }
+        });
+        let stopped = server.stop();
+        assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr);
+        for key in 0..40 {
+            let text = std::fs::read_to_string(stopped.directory.path().join(format!("k{key}.out"))).unwrap();
+            let numbers: Vec<u64> = text
+                .lines()
+                .map(|line| {
+                    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                    line["payload"]["body"]["n"].as_u64().unwrap()
+                })
+                .collect();
+            let sent: Vec<u64> = (0..500).filter(|n| n * 7 % 10 == key % 10).collect();
+            assert_eq!(numbers, sent, "key {key} on {driver:?}");
+        }
     }
 }
 

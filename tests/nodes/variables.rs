@@ -26,8 +26,15 @@ nodes = [{ type = "variable", name = "orders_{{ payload.body.forget }}", delete 
     for (round, driver) in DRIVERS.into_iter().enumerate() {
         let server = Setup::new(driver).data_dir(data.path()).more(&text).start();
         let mut client = server.connect();
-        for customer in ["acme", "bob", "acme"] {
+        for (customer, number) in ["acme", "bob", "acme"].into_iter().zip(1..) {
             assert_eq!(client.call(order(customer)).status, 200);
+            // A template sees the variables as they are when its node runs: here, before the next event changes them.
+            eventually("it has run", || {
+                let (count, loyal) = (counts(&server, "count"), counts(&server, "loyal"));
+                let (events, skipped) = (loyal["events"].as_u64()?, loyal["skipped"].as_u64()?);
+                let all = count["nodes"][2]["runs"] == number && events + skipped == number;
+                (all && loyal["nodes"][0]["runs"] == events).then_some(())
+            });
         }
         let stopped = server.stop();
         assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr);

@@ -535,6 +535,51 @@ fn events_of_one_key_run_on_one_worker() {
     });
 }
 
+/// An event that another worker passes on.
+fn pass(worker: &AtWork, pool: &Pool, body: &[u8]) {
+    let theirs = Arc::new(Mailbox::new(Arc::default()));
+    let event = HeldEvent::new(slot(pool, body), Arc::new(Source::named("w")), 0, theirs);
+    worker.shared.crew.pass(0, Passed { webhook: 0, trigger: "t".to_owned(), event });
+}
+
+/// A worker that was not scheduled for a while finds its orders and what others passed on in one mail; and who has its
+/// orders first may pass events on before the next worker has got its own.
+#[test]
+fn an_event_passed_on_before_its_trigger_is_here_waits_for_it() {
+    for orders_come_later in [false, true] {
+        let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+        let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let mut worker = worker(Vec::new());
+        worker.feeds = false;
+        worker.shared.crew.stop_feeding();
+        pass(&worker, &pool, b"1");
+        pass(&worker, &pool, b"2");
+        if orders_come_later {
+            worker.take_mail();
+            assert!(!worker.is_done(), "two events wait");
+        }
+        let theirs = seen.clone();
+        let note = node(false, true, move |event| theirs.lock().unwrap().push(number(event)));
+        reload(&mut worker, vec![trigger("t", vec![note])], Vec::new());
+        assert_eq!(*seen.lock().unwrap(), [1, 2], "orders come later: {orders_come_later}");
+        assert!(worker.is_done());
+    }
+}
+
+/// The last worker that feeds may pass an event on while another decides whether it is done.
+#[test]
+fn a_worker_with_mail_is_not_done() {
+    let pool = Pool::new(Arc::new(Budget::new(64 << 20)));
+    let mut worker = worker(Vec::new());
+    reload(&mut worker, vec![trigger("t", vec![node(false, true, |_| ())])], Vec::new());
+    pass(&worker, &pool, b"1");
+    worker.feeds = false;
+    worker.shared.crew.stop_feeding();
+    assert!(!worker.is_done());
+    worker.take_mail();
+    assert!(worker.is_done());
+}
+
 /// An event for which the condition cannot be said is not run, and counted apart from those that do not meet it.
 #[test]
 fn conditions_are_counted_by_what_came_of_them() {
