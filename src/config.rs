@@ -12,6 +12,7 @@
 //! | `words` | the rules for single values: names, ids, origins, URLs, header names |
 //! | `secret` | a secret that cannot be printed by accident; `${ENV}` |
 //! | `limit_table` | every limit with its default, range and meaning |
+//! | `stamp` | how a file stood when it was read |
 //! | `files` | whether `file` nodes could append to their files, without touching them |
 //! | `edit` | create and change the file: locked, atomic, comments kept |
 
@@ -28,12 +29,14 @@ mod read;
 mod secret;
 mod section;
 mod source;
+mod stamp;
 pub(crate) mod words;
 
 pub use limit_table::RawLimits;
 pub use secret::Secret;
 pub(crate) use section::closest;
 pub use source::{ConfigError, Place, Problem, Written, write_problem};
+pub use stamp::{ReadFile, Stamp};
 
 /// The file that is read when nobody names another.
 pub const DEFAULT_PATH: &str = "inrush.toml";
@@ -43,8 +46,8 @@ pub const DEFAULT_PATH: &str = "inrush.toml";
 pub struct Config {
     /// The file it was read from.
     pub path: PathBuf,
-    /// Every file that it was read from: this one, and those that hold secrets.
-    pub files: Vec<PathBuf>,
+    /// Every file that it was read from: this one, unless it came as text, and those that hold secrets.
+    pub files: Vec<ReadFile>,
     /// Addresses, directories, threads.
     pub server: Server,
     /// The limits that were written; the others stay at their defaults.
@@ -284,8 +287,10 @@ impl Server {
 impl Config {
     /// Reads and validates the file at `path`; every mistake in it is reported, not only the first.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let file = ReadFile::about_to_be_read(path);
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
         let mut config = Self::parse(path, &text, overrides, &|name| std::env::var(name).ok())?;
+        config.files.insert(0, file);
         edit::warn_of_readable_secrets(&mut config);
         Ok(config)
     }

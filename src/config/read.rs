@@ -17,7 +17,7 @@ use super::limit_table::RawLimits;
 use super::secret::expand;
 use super::section::Section;
 use super::source::{Place, Problem, Source, Written};
-use super::{Config, ConfigError, Overrides, Secret, Server, Webhook, words};
+use super::{Config, ConfigError, Overrides, ReadFile, Secret, Server, Webhook, words};
 
 /// The most threads of a kind; far beyond any machine, and still no accident with an extra digit.
 const THREADS_MAX: u64 = 1024;
@@ -71,7 +71,7 @@ pub(super) fn read(
     if source.problems.is_empty() {
         Ok(Config {
             path: path.to_owned(),
-            files: std::iter::once(path.to_owned()).chain(source.files).collect(),
+            files: source.files,
             server,
             limits,
             webhooks,
@@ -230,7 +230,7 @@ fn read_secrets(
         let place = written.place;
         let path = accept(source, written, |text| path_of(text, around));
         let secret = path.and_then(|path| {
-            source.files.push(path.clone());
+            source.files.push(ReadFile::about_to_be_read(&path));
             accept(source, Written { value: path, place }, |path| secret_from(path))
         });
         secrets.push((place, secret));

@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::ReadFile;
+
 /// A place in the config file. The default, 0:0, means: not in the file (a flag, the environment, a test).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -135,7 +137,7 @@ pub(super) struct Source<'t> {
     /// Whether a secret's value stands in the file itself.
     pub(super) holds_secrets: bool,
     /// Other files that were read.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Vec<ReadFile>,
 }
 
 impl<'t> Source<'t> {

@@ -1,10 +1,9 @@
 //! When the config is read anew, and what of it only a restart can change.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Stamp};
 
 /// How often the files are looked at. A change is taken when two looks in a row have seen the same, so that a file that
 /// is being written is left alone.
@@ -18,21 +17,12 @@ pub(super) struct Watch {
     seen: Vec<Option<Stamp>>,
 }
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl Watch {
-    /// Watches the files of `config`, beginning with what they are now.
+    /// Watches the files of `config`, beginning with how they stood when it was read: what was changed since is a change.
     pub fn new(config: &Config) -> Self {
-        let known: Vec<_> = config.files.iter().map(|file| stamp(file)).collect();
-        Self { files: config.files.clone(), seen: known.clone(), known }
+        let files = config.files.iter().map(|file| file.path.clone()).collect();
+        let known: Vec<_> = config.files.iter().map(|file| file.stamp).collect();
+        Self { files, seen: known.clone(), known }
     }
 
     /// Waits until a file has changed and stands still.
@@ -47,20 +37,20 @@ impl Watch {
 
     /// Takes the files as they are now: they are about to be read.
     pub fn take(&mut self) {
-        self.seen = self.files.iter().map(|file| stamp(file)).collect();
+        self.seen = self.files.iter().map(|file| Stamp::of(file)).collect();
         self.known.clone_from(&self.seen);
     }
 
     /// Watches the files of `config` from now on, if they are others.
     pub fn follow(&mut self, config: &Config) {
-        if self.files != config.files {
+        if !self.files.iter().eq(config.files.iter().map(|file| &file.path)) {
             *self = Self::new(config);
         }
     }
 
     /// Whether the files have changed since they were last taken, and stand still since the last look.
     fn look(&mut self) -> bool {
-        let now: Vec<_> = self.files.iter().map(|file| stamp(file)).collect();
+        let now: Vec<_> = self.files.iter().map(|file| Stamp::of(file)).collect();
         let still = now == self.seen;
         self.seen = now;
         still && self.seen != self.known && {
@@ -68,17 +58,6 @@ impl Watch {
             true
         }
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = path.metadata().ok()?;
-    Some(Stamp {
-        device: found.dev(),
-        inode: found.ino(),
-        bytes: found.len(),
-        modified: (found.mtime(), found.mtime_nsec()),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
 }
 
 /// The keys that differ and are in force only after a restart.
@@ -100,7 +79,8 @@ pub(super) fn wants_restart(running: &Config, new: &Config) -> Vec<&'static str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Overrides;
+    use crate::config::{Overrides, ReadFile};
+    use std::path::Path;
 
     fn parse(text: &str) -> Config {
         Config::parse(Path::new("c.toml"), text, &Overrides::default(), &|_| None).unwrap()
@@ -112,7 +92,8 @@ mod tests {
         let file = directory.path().join("c.toml");
         std::fs::write(&file, "a").unwrap();
         let mut config = parse("");
-        config.files = vec![file.clone(), directory.path().join("secret")];
+        let secret = directory.path().join("secret");
+        config.files = vec![ReadFile::about_to_be_read(&file), ReadFile::about_to_be_read(&secret)];
         let mut watch = Watch::new(&config);
         assert!(!watch.look() && !watch.look(), "nothing has changed");
         std::fs::write(&file, "ab").unwrap();
@@ -124,10 +105,23 @@ mod tests {
         std::fs::write(directory.path().join("new"), "xyz").unwrap();
         std::fs::rename(directory.path().join("new"), &file).unwrap();
         assert!(!watch.look() && watch.look() && !watch.look());
-        std::fs::write(&config.files[1], "s").unwrap();
+        std::fs::write(&secret, "s").unwrap();
         assert!(!watch.look() && watch.look(), "a file that was missing is one that changes");
         std::fs::remove_file(&file).unwrap();
         assert!(!watch.look() && watch.look());
+    }
+
+    /// A config that was edited while the server started was in force only after the next edit.
+    #[test]
+    fn a_change_between_reading_and_watching_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.toml");
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(&file, &Overrides::default()).unwrap();
+        std::fs::write(&file, "# edited\n").unwrap();
+        let mut watch = Watch::new(&config);
+        assert!(!watch.look() && watch.look(), "it stands still, and is not what was read");
+        assert!(!watch.look());
     }
 
     #[test]
