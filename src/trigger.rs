@@ -128,7 +128,9 @@ impl Trigger {
     pub fn reads(&self) -> Reads {
         let when = self.when.as_ref().is_some_and(Condition::reads_body);
         let key = self.key.as_ref().is_some_and(Expression::reads_body);
-        self.nodes.iter().map(AnyNode::reads).fold(expression_reads(when || key), Reads::and)
+        // With a key another worker may run it, and that may have a later version, which reads the text.
+        let reads = expression_reads(when || key).and(Reads { value_up_to: 0, text: self.key.is_some() });
+        self.nodes.iter().map(AnyNode::reads).fold(reads, Reads::and)
     }
 
     /// Whether a node of it has something that is not written yet.

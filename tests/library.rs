@@ -170,3 +170,23 @@ fn a_sick_node_does_not_hold_up_its_neighbours() {
     server.stop().expect("every blocking run ends");
     assert!(from.elapsed() < Duration::from_secs(10), "{:?}", from.elapsed());
 }
+
+/// A stop from the program is no impatient one: what was accepted has the time that the limits give it.
+#[test]
+fn a_stop_lets_what_was_accepted_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (say, told) = mpsc::channel();
+    // Longer than connections that are cut off get.
+    let slow = move |_: &Event<'_>| {
+        say.send("began")?;
+        std::thread::sleep(Duration::from_secs(7));
+        Ok(say.send("ended")?)
+    };
+    let server =
+        builder(directory.path()).on_event_blocking("sick", "slow", 1, slow).start().expect("it starts");
+    let mut stream = TcpStream::connect(server.started().listen).expect("connect");
+    assert_eq!(post(&mut stream, SICK, "{}"), 200);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+    server.stop().expect("there was time");
+    assert_eq!(told.try_recv(), Ok("ended"));
+}

@@ -81,6 +81,11 @@ impl<S: Sink> Lines<S> {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), flush_after, returned: Notify::new() }) }
     }
 
+    /// Whether others have a share, a write on its way among them.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     /// Takes the line of one event, if there is room.
     pub fn append_at_once(&self, event: &Event<'_>, line: &mut EventLine) -> bool {
         let (before, after) = line.around_body(event);

@@ -104,6 +104,10 @@ impl Running {
             mailbox.update(Update { webhooks, removed: Vec::new(), done: acknowledged.one() });
         }
         acknowledged.by_all().await;
+        // Before a core admits an event of what is new: a stop that comes now still saves its variables.
+        self.installed.commit(change.entries);
+        self.metrics.set_triggers(self.installed.counts());
+        self.watched.installed(self.installed.kept());
         let acknowledged = Acknowledged::default();
         for (control, bell) in &self.cores {
             control.install(change.webhooks.clone(), acknowledged.one());
@@ -116,9 +120,6 @@ impl Running {
             mailbox.update(Update { webhooks: Vec::new(), removed, done: acknowledged.one() });
         }
         acknowledged.by_all().await;
-        self.installed.commit(change.entries);
-        self.metrics.set_triggers(self.installed.counts());
-        self.watched.installed(self.installed.kept());
         Ok(())
     }
 

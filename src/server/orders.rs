@@ -19,6 +19,8 @@ pub(super) struct Orders {
     orders: mpsc::UnboundedReceiver<Order>,
     /// One came while only an order to stop was waited for.
     reload_is_due: bool,
+    /// Nobody gives orders any more, and that was taken as the order to stop. It is one order, not one after the other.
+    is_closed: bool,
 }
 
 /// Gives orders. When the last one is gone, that is an order to stop.
@@ -28,7 +30,7 @@ impl Orders {
     /// Orders, and how to give them.
     pub fn new() -> (Command, Self) {
         let (command, orders) = mpsc::unbounded_channel();
-        (command, Self { orders, reload_is_due: false })
+        (command, Self { orders, reload_is_due: false, is_closed: false })
     }
 
     /// The orders of signals: SIGHUP, and SIGTERM or SIGINT.
@@ -57,13 +59,24 @@ impl Orders {
         if std::mem::take(&mut self.reload_is_due) {
             return Order::Reload;
         }
-        self.orders.recv().await.unwrap_or(Order::Stop)
+        self.receive().await
     }
 
     /// The next order to stop. An order to read the config that comes before it is kept for [`Self::next`].
     pub async fn next_stop(&mut self) {
-        while let Some(Order::Reload) = self.orders.recv().await {
+        while self.receive().await == Order::Reload {
             self.reload_is_due = true;
+        }
+    }
+
+    async fn receive(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            None if self.is_closed => std::future::pending().await,
+            None => {
+                self.is_closed = true;
+                Order::Stop
+            }
         }
     }
 }
@@ -83,8 +96,17 @@ mod tests {
         command.send(Order::Reload).unwrap();
         command.send(Order::Stop).unwrap();
         orders.next_stop().await;
+        assert_eq!(orders.next().await, Order::Reload);
+    }
+
+    /// A server that was dropped or told to stop took the closed channel for one order to stop after the other: it had
+    /// no time to drain.
+    #[tokio::test]
+    async fn nobody_who_gives_orders_is_one_order_to_stop() {
+        let (command, mut orders) = Orders::new();
         drop(command);
-        orders.next_stop().await;
-        assert_eq!((orders.next().await, orders.next().await), (Order::Reload, Order::Stop));
+        assert_eq!(orders.next().await, Order::Stop);
+        let second = tokio::time::timeout(std::time::Duration::from_millis(1), orders.next_stop()).await;
+        assert!(second.is_err(), "that would be the impatient second stop");
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -171,10 +171,14 @@ impl Lane {
         for (index, node) in trigger.nodes.iter().enumerate() {
             let counts = &block.nodes[index];
             let started = timed.then(Instant::now);
-            self.shared.node.set(node.kind());
-            let result = match node.run_at_once(event, line) {
-                AtOnce::MustWait => return Offered::Needs(Start::At(index)),
-                AtOnce::Done(result) => result,
+            let result = match catch_unwind(AssertUnwindSafe(|| node.run_at_once(event, line))) {
+                Ok(AtOnce::MustWait) => return Offered::Needs(Start::At(index)),
+                Ok(AtOnce::Done(result)) => result,
+                Err(_) => {
+                    // The panic hook has printed where. Half a line is nobody's.
+                    line.reset();
+                    Err(NodeError { node: node.kind(), reason: "panicked".into() })
+                }
             };
             counts.runs.add(1);
             if let Some(started) = started {
@@ -208,38 +212,37 @@ impl Lane {
         }
     }
 
-    /// Counts a node that panicked while an event was offered. The panic hook has printed where.
+    /// Counts an event whose condition or key panicked, which is a bug in inrush.
     pub fn panicked(&self, event: &Event<'_>) {
         let trigger = self.trigger();
-        let kind = self.shared.node.get();
-        let index = trigger.nodes.iter().position(|node| node.kind() == kind).unwrap_or(0);
-        self.failed(&trigger, event, index, &NodeError { node: kind, reason: "panicked".into() });
+        self.block(&trigger).condition_errors.add(1);
+        tracing::error!(event = %event.id(), webhook = event.webhook(), trigger = trigger.id, "the condition panicked");
     }
 
     fn begin(self: &Rc<Self>, event: HeldEvent, node: usize) {
         self.running.set(self.running.get() + 1);
         self.shared.runs.set(self.shared.runs.get() + 1);
         self.show();
-        tokio::task::spawn_local(self.clone().run(event, node));
+        // The version that ran the nodes before `node`: a reload may come before the task is polled.
+        tokio::task::spawn_local(self.clone().run(self.trigger(), event, node));
     }
 
     /// Runs one event from `node` on, then those whose turn it is.
-    async fn run(self: Rc<Self>, mut event: HeldEvent, mut node: usize) {
+    async fn run(self: Rc<Self>, mut trigger: Rc<Trigger>, mut event: HeldEvent, mut node: usize) {
         loop {
-            self.run_nodes(&event, node).await;
+            self.run_nodes(&trigger, &event, node).await;
             // Events that began before the next one may, but have not been polled yet, start before it.
             tokio::task::yield_now().await;
             let Some(next) = self.next() else { break };
-            (event, node) = (next, 0);
+            (trigger, event, node) = (self.trigger(), next, 0);
         }
         self.running.set(self.running.get() - 1);
         self.shared.runs.set(self.shared.runs.get() - 1);
         self.show();
     }
 
-    async fn run_nodes(&self, event: &HeldEvent, from: usize) {
-        let trigger = self.trigger();
-        let block = self.block(&trigger);
+    async fn run_nodes(&self, trigger: &Trigger, event: &HeldEvent, from: usize) {
+        let block = self.block(trigger);
         for (index, node) in trigger.nodes.iter().enumerate().skip(from) {
             let started = Instant::now();
             let result = AssertUnwindSafe(node.run(event)).catch_unwind().await;
@@ -251,7 +254,7 @@ impl Lane {
                 Err(NodeError { node: node.kind(), reason: "panicked".into() })
             });
             if let Err(error) = result
-                && self.failed(&trigger, &event.event(), index, &error) == OnError::Stop
+                && self.failed(trigger, &event.event(), index, &error) == OnError::Stop
             {
                 break;
             }

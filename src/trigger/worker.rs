@@ -65,8 +65,6 @@ pub(super) struct Shared {
     pub crew: Arc<Crew>,
     /// Tasks that run events through nodes that wait.
     pub runs: Cell<usize>,
-    /// What runs at once just now, should it panic.
-    pub node: Cell<&'static str>,
     metrics: Arc<Metrics>,
     last_loss_logged: Cell<Option<Instant>>,
 }
@@ -163,7 +161,6 @@ impl AtWork {
             bounds: parts.bounds,
             crew: parts.crew,
             runs: Cell::new(0),
-            node: Cell::new("?"),
             metrics: parts.metrics,
             last_loss_logged: Cell::new(None),
         });
@@ -184,17 +181,16 @@ impl AtWork {
 
     async fn work(&mut self) -> CutOff {
         loop {
-            let returned = self.take_mail();
+            let from_mail = self.take_mail();
             if self.mail.end {
                 break;
             }
             let taken = self.run_batch();
             self.flush_where(|due, now| due <= now);
-            if taken == BATCH_EVENTS_MAX || (taken > 0 && self.shared.runs.get() > 0) {
+            if taken == BATCH_EVENTS_MAX || (taken + from_mail > 0 && self.shared.runs.get() > 0) {
                 // The runs that wait get their turn, however steadily events come.
                 tokio::task::yield_now().await;
-            } else if taken + returned == 0 {
-                self.webhooks.queues_are_empty();
+            } else if taken + from_mail == 0 {
                 self.look_at_queues();
                 self.webhooks.drop_retired();
                 if self.is_done() {
@@ -244,6 +240,7 @@ impl AtWork {
                 if let Some(slot) = self.run_event(slot, queue) {
                     send_home(&mut self.inboxes[queue], slot);
                 }
+                self.webhooks.took(queue);
                 if let Some(start) = start {
                     self.shared.metrics().node_time.record(clock_ns().saturating_sub(start));
                 }
@@ -302,11 +299,7 @@ impl AtWork {
                     let trigger = lane.trigger().id.clone();
                     self.shared.crew.pass(worker, Passed { webhook: index, trigger, event });
                 }
-                Err(_) => {
-                    // Half a line is nobody's.
-                    self.line.reset();
-                    lane.panicked(&event);
-                }
+                Err(_) => lane.panicked(&event),
             }
         }
         let mut slot = handle.owned?;
@@ -324,7 +317,8 @@ impl AtWork {
         // After the events that were passed on before: they may be for what it removes. Or for what it installs.
         if !self.mail.updates.is_empty() {
             for update in self.mail.updates.drain(..) {
-                self.webhooks.apply(update, &self.shared);
+                let depths = self.inboxes.iter().map(Inbox::depth).collect();
+                self.webhooks.apply(update, depths, &self.shared);
             }
             self.run_passed();
         }

@@ -94,8 +94,9 @@ impl NamedFiles {
                 opened.unwrap_or_else(|_| Err(failed("opening the file panicked".to_owned())))?
             }
         };
-        // Before it waits for room: so the file stays known to those who flush.
-        self.open.borrow_mut().keep(name, file.clone());
+        // Before it waits for room, so that those who flush know it. Another event may have opened it meanwhile: then that
+        // one is it.
+        let file = self.open.borrow_mut().keep(name, file);
         file.append(event, line).await
     }
 
@@ -118,7 +119,8 @@ impl NamedFiles {
         let now = Instant::now();
         let due = open.all().filter(|file| file.flush_due().is_some_and(|due| due <= now));
         let flushed = due.map(File::flush).fold(Ok(()), Result::and);
-        open.closing.retain(|file| file.flush_due().is_some());
+        // Whoever waits for room in one of them has another share.
+        open.closing.retain(|file| file.is_shared() || file.flush_due().is_some());
         flushed
     }
 
@@ -144,15 +146,17 @@ impl Open {
         self.files.last().map(|(_, file)| file)
     }
 
-    fn keep(&mut self, name: String, file: File) {
-        if self.find(&name).is_some() {
-            return;
+    /// Keeps a file open under its name, unless one is; returns the one that is.
+    fn keep(&mut self, name: String, file: File) -> File {
+        if let Some(open) = self.find(&name) {
+            return open.clone();
         }
         if self.files.len() >= OPEN_MAX {
             let (_, oldest) = self.files.remove(0);
             self.closing.push(oldest);
         }
-        self.files.push((name, file));
+        self.files.push((name, file.clone()));
+        file
     }
 }
 
@@ -302,6 +306,27 @@ mod tests {
         assert_eq!((names(directory.path()).len(), lines), (200, 600));
         node.flush().unwrap();
         assert!(node.flush_due().is_none() && node.open.borrow().closing.is_empty());
+    }
+
+    /// Each had lines of its own, and only those of one were ever flushed.
+    #[test]
+    fn events_that_open_one_name_at_once_share_its_lines() {
+        let (directory, pool) = (tempfile::tempdir().unwrap(), Pool::new(Arc::new(Budget::new(64 << 20))));
+        let node = node(directory.path(), "{{ payload.body.c }}").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let events: Vec<_> = (0..8).map(|_| event(&pool, "{\"c\":\"a\"}")).collect();
+            let all = events.iter().map(|event| async {
+                let mut line = EventLine::default();
+                node.append(event, &mut line).await
+            });
+            for result in futures_util::future::join_all(all).await {
+                result.unwrap();
+            }
+            node.settle().await.unwrap();
+        });
+        let text = std::fs::read_to_string(directory.path().join("a")).unwrap();
+        assert_eq!(text.lines().count(), 8);
     }
 
     #[test]

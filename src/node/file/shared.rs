@@ -34,6 +34,8 @@ pub struct Files {
 pub struct SharedFile {
     /// Absolute, without links: what is renamed is the file, and not a link to it.
     path: PathBuf,
+    /// What was asked for last. On its own: whoever asks must not wait for a write that stands still.
+    rotation: Mutex<Rotation>,
     appended: Mutex<Appended>,
 }
 
@@ -66,11 +68,11 @@ impl Files {
         let path = path.canonicalize()?;
         let mut open = locked(&self.open);
         if let Some(shared) = open.get(&path).and_then(Weak::upgrade) {
-            locked(&shared.appended).rotation = rotation;
+            *locked(&shared.rotation) = rotation;
             return Ok(shared);
         }
         let appended = Mutex::new(Appended::new(path.clone(), rotation, file, &found));
-        let shared = Arc::new(SharedFile { path: path.clone(), appended });
+        let shared = Arc::new(SharedFile { path: path.clone(), rotation: Mutex::new(rotation), appended });
         open.retain(|_, file| file.strong_count() > 0);
         open.insert(path, Arc::downgrade(&shared));
         Ok(shared)
@@ -88,7 +90,9 @@ impl SharedFile {
         now: SystemTime,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
+        let rotation = *locked(&self.rotation);
         let mut appended = locked(&self.appended);
+        appended.rotation = rotation;
         let mended = appended.mend();
         appended.look_after(now);
         if appended.torn {

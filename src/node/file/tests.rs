@@ -335,3 +335,33 @@ fn a_file_is_closed_with_its_last_node_and_the_last_rotation_holds() {
     write(&files_open.open(&path, Rotation::default()).unwrap(), at(0), "3\n");
     assert_eq!(contents(&path), ["1\n", "2\n3\n"]);
 }
+
+/// A write that stood still kept every other file from being opened, and a reload with it.
+#[test]
+fn a_write_that_stands_still_keeps_no_file_from_being_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = std::sync::Arc::new(Files::default());
+    let (slow, other) = (directory.path().join("slow"), directory.path().join("other"));
+    let shared = files.open(&slow, Rotation::default()).unwrap();
+    let (say, stuck) = std::sync::mpsc::channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        shared.append(SystemTime::now(), &mut |_| {
+            say.send(()).unwrap();
+            wait.recv().map_err(io::Error::other)
+        })
+    });
+    stuck.recv().unwrap();
+    let (say, opened) = std::sync::mpsc::channel();
+    let opener = std::thread::spawn(move || {
+        for path in [slow, other] {
+            say.send(files.open(&path, Rotation::default()).is_ok()).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        assert_eq!(opened.recv_timeout(Duration::from_secs(20)), Ok(true), "a write stands still");
+    }
+    go.send(()).unwrap();
+    writer.join().unwrap().unwrap();
+    opener.join().unwrap();
+}

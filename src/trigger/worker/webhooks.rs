@@ -23,9 +23,18 @@ pub(super) struct Webhook {
 pub(super) struct Webhooks {
     by_index: Vec<Option<Webhook>>,
     /// Removed, but events of theirs may lie in the queues.
-    leaving: Vec<u32>,
+    leaving: Vec<Leaving>,
     /// Lanes that get no events from this worker any more and have not done all that they got.
     retired: Vec<Retired>,
+}
+
+/// Webhooks that were removed: no core pushes an event for them any more.
+struct Leaving {
+    webhooks: Vec<u32>,
+    /// How many events lay in each queue then. When these are taken, none of theirs is left.
+    to_take: Vec<usize>,
+    /// Called then: until every worker has, one may pass events of theirs on to another.
+    done: Box<dyn FnOnce() + Send>,
 }
 
 struct Retired {
@@ -65,8 +74,8 @@ impl Webhooks {
             .chain(self.retired.iter().map(|retired| &retired.lane))
     }
 
-    /// Puts an update in force and calls what it wants called.
-    pub fn apply(&mut self, update: Update, shared: &Rc<Shared>) {
+    /// Puts an update in force and calls what it wants called, when that holds. `depths` are those of the queues now.
+    pub fn apply(&mut self, update: Update, depths: Vec<usize>, shared: &Rc<Shared>) {
         self.retired.iter_mut().for_each(|retired| retired.is_settled = true);
         for (webhook_index, webhook) in update.webhooks {
             let index = webhook_index as usize;
@@ -78,15 +87,31 @@ impl Webhooks {
             self.by_index[index] = Some(webhook);
             self.retire(webhook_index, rest);
         }
-        self.leaving.extend(update.removed);
-        (update.done)();
+        self.leaving.push(Leaving { webhooks: update.removed, to_take: depths, done: update.done });
+        self.let_go_of_those_that_left();
     }
 
-    /// Takes removed webhooks out; to be called when the queues were seen empty after the update that removed them.
-    pub fn queues_are_empty(&mut self) {
-        for index in std::mem::take(&mut self.leaving) {
-            let webhook = self.by_index.get_mut(index as usize).and_then(Option::take);
-            self.retire(index, webhook.map_or_else(Vec::new, |webhook| webhook.lanes));
+    /// Takes note that an event was taken from a queue and offered.
+    #[inline]
+    pub fn took(&mut self, queue: usize) {
+        if !self.leaving.is_empty() {
+            for leaving in &mut self.leaving {
+                leaving.to_take[queue] = leaving.to_take[queue].saturating_sub(1);
+            }
+            self.let_go_of_those_that_left();
+        }
+    }
+
+    fn let_go_of_those_that_left(&mut self) {
+        let has_left = |leaving: &mut Leaving| {
+            leaving.webhooks.is_empty() || leaving.to_take.iter().all(|&events| events == 0)
+        };
+        for Leaving { webhooks, done, .. } in self.leaving.extract_if(.., has_left).collect::<Vec<_>>() {
+            for index in webhooks {
+                let webhook = self.by_index.get_mut(index as usize).and_then(Option::take);
+                self.retire(index, webhook.map_or_else(Vec::new, |webhook| webhook.lanes));
+            }
+            done();
         }
     }
 
