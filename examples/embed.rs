@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use inrush::Server;
 
@@ -35,7 +36,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     stream.read_to_string(&mut answer)?;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 
-    let told = said.recv()?;
+    let told = said.recv_timeout(Duration::from_secs(20))?;
     assert!(told.ends_with("POST {\"n\": 17}"), "{told}");
     server.stop()?; // what was accepted has run
     std::fs::remove_dir_all(directory)?;

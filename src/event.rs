@@ -100,7 +100,19 @@ impl Default for Slot {
     }
 }
 
-/// One accepted request, as nodes see it. It lives as long as its trigger runs.
+/// One accepted request, as nodes see it.
+///
+/// **Lifetimes.** It is borrowed, and so is all that it gives: body, path, headers and value stand in the buffer that they
+/// were received into, until the node returns. What is needed later has to be copied.
+///
+/// **Threads.** It is used on the thread that it was handed to: the worker's, or that of a blocking function.
+///
+/// **Cost.** It is a pair of pointers, and copying it costs nothing. Id, body, path and headers are looked at where they
+/// stand, without an allocation; [`Event::query`] parses and allocates at each call; [`Event::body_value`] was built before,
+/// if a node said that it reads it.
+///
+/// **Errors.** There are none to handle: what could not be read was refused before there was an event. Path, header values
+/// and what they hold come from the sender, are bytes, and need not be UTF-8.
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
     slot: &'a Slot,

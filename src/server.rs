@@ -64,7 +64,10 @@ struct Plan {
 /// Reads the config anew, or says why that cannot be.
 type ReadConfig = dyn FnMut() -> Result<Config, String> + Send;
 
-/// A server on threads of its own. It stops when it is dropped.
+/// A server on threads of its own: one for each core, pinned, one for each worker, and one for control.
+///
+/// Dropping it stops it as [`Server::stop`] does, and waits as long; what went wrong is logged then. A process may have
+/// several, each with its own addresses and data directory.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -119,7 +122,8 @@ impl Server {
     }
 
     /// Stops it: every request of which a byte was read is answered, and every event that was accepted runs, within the
-    /// limits for draining.
+    /// limits for draining. It blocks for so long, so it must not be called by a node of this server, which would wait for
+    /// itself.
     ///
     /// # Errors
     /// When a thread had died, or something was cut off.

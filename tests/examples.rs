@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "../examples/blocking.rs"]
+mod blocking;
 #[path = "../examples/embed.rs"]
 mod embed;
 #[path = "../examples/own_node.rs"]
@@ -13,8 +15,12 @@ mod own_node;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::hmac;
 use support::server::{Process, command};
 use support::{Answer, Client, Driver, PATIENCE};
 
@@ -93,12 +99,22 @@ impl Example {
         answer.event_id().to_owned()
     }
 
-    /// Stops it, so that everything that was accepted has run, and reads a file; a missing one is empty.
-    fn file_at_the_end(mut self, name: &str) -> String {
+    /// Stops it, so that everything that was accepted has run.
+    fn stop(&mut self) {
         self.process.terminate();
         let status = self.process.wait(PATIENCE);
         assert!(status.success(), "{}", self.process.stderr.text());
+    }
+
+    /// Reads a file; a missing one is empty.
+    fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// What a file holds when everything that was accepted has run.
+    fn file_at_the_end(mut self, name: &str) -> String {
+        self.stop();
+        self.file(name)
     }
 }
 
@@ -129,6 +145,43 @@ fn deploy_on_push() {
     assert!(!pwned.exists());
 }
 
+/// Also what the condition would not let through: somebody may change one and not the other.
+#[test]
+fn the_script_of_deploy_on_push_takes_no_hostile_argument() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy-on-push/deploy.sh");
+    let (main, commit) = ("refs/heads/main", "6dcb09b5b57875f334f61aebed695e2e4193db5e");
+    for (ref_, commit, pusher, is_deployed) in [
+        (main, commit, "octocat", true),
+        (main, commit, "$(touch pwned)`touch pwned`; touch pwned", true),
+        (main, commit, "%s%n\\n", true),
+        ("refs/heads/main; touch pwned", commit, "octocat", false),
+        ("refs/heads/$(touch pwned)", commit, "octocat", false),
+        ("refs/tags/main", commit, "octocat", false),
+        ("", commit, "octocat", false),
+        ("-n", commit, "octocat", false),
+        (main, "--upload-pack=touch pwned", "octocat", false),
+        (main, "6dcb09b5\ntouch pwned", "octocat", false),
+        (main, "", "octocat", false),
+        (main, commit, "a\ndeployed by hand", false),
+        (main, commit, "a\u{1b}[2J", false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let ran = Command::new(&script)
+            .args([ref_, commit, pusher])
+            .env("INRUSH_EVENT_ID", "e")
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let case = format!("{ref_:?} {commit:?} {pusher:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(ran.status.success(), is_deployed, "{case}");
+        let log = std::fs::read_to_string(directory.path().join("deployed.log")).unwrap_or_default();
+        let expected = format!("deployed {commit}, pushed by {pusher}, event e\n");
+        assert_eq!(log, if is_deployed { expected } else { String::new() }, "{case}");
+        let files = std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(files, usize::from(is_deployed), "{case}: something else was written");
+    }
+}
+
 #[test]
 fn relay() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -152,10 +205,20 @@ fn relay() {
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     let got = String::from_utf8(got).unwrap();
     assert!(got.starts_with("POST /hooks/invoice.paid HTTP/1.1\r\n"), "{got}");
-    for header in [format!("webhook-id: {id}"), "webhook-signature: v1,".into(), "x-request-id: r-17".into()]
-    {
-        assert!(got.contains(&header), "lacks {header}: {got}");
-    }
+    let header = |name: &str| {
+        let value = got.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap_or_else(|| panic!("lacks {name}: {got}"))
+    };
+    assert_eq!((header("webhook-id"), header("x-request-id")), (id.as_str(), "r-17"));
+    // As the service would verify it, by the specification and not by our own signer.
+    let signature = BASE64_STANDARD.decode(header("webhook-signature").strip_prefix("v1,").unwrap()).unwrap();
+    let signs = |body: &str| {
+        let secret = BASE64_STANDARD.decode(key.strip_prefix("whsec_").unwrap()).unwrap();
+        let signed = format!("{id}.{}.{body}", header("webhook-timestamp"));
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes(), &signature).is_ok()
+    };
+    assert!(signs(&request.body), "{got}");
+    assert!(!signs(&other.body), "a signature of anything is none");
     listener.set_nonblocking(true).unwrap();
     assert!(example.file_at_the_end("nothing").is_empty());
     assert!(listener.accept().is_err(), "the other event went nowhere");
@@ -181,17 +244,23 @@ fn orders_to_file() {
 
 #[test]
 fn count_per_customer() {
-    let example = Example::start("count-per-customer", as_it_is, &[]);
+    let mut example = Example::start("count-per-customer", as_it_is, &[]);
     let request = example.request.clone();
     let ids: Vec<String> = (0..4).map(|_| example.post(&request)).collect();
     example.post(&request.with("ada", "bob"));
-    let text = example.file_at_the_end("loyal.ndjson");
+    example.post(&request.with("customer", "visitor"));
+    example.stop();
+    let variables = example.file(&format!("inrush-data/variables{}.json", request.path));
+    let variables: serde_json::Value = serde_json::from_str(&variables).expect("the variables were saved");
+    assert_eq!(variables, serde_json::json!({ "orders_ada": 4, "orders_bob": 1 }), "nobody else was counted");
+    let text = example.file("loyal.ndjson");
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains(&ids[2]) && text.contains(&ids[3]), "{text}");
 }
 
 #[test]
 fn the_programs() {
+    blocking::main().expect("examples/blocking.rs");
     embed::main().expect("examples/embed.rs");
     own_node::main().expect("examples/own_node.rs");
 }

@@ -189,4 +189,68 @@ fn a_stop_lets_what_was_accepted_run() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
     server.stop().expect("there was time");
     assert_eq!(told.try_recv(), Ok("ended"));
+
+/// A config that is read anew may give a trigger the id that one of the program has: it is refused as at the start, and the
+/// one of the program stays.
+#[test]
+fn a_reload_does_not_replace_a_trigger_of_the_program() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("inrush.toml");
+    let text = |trigger: &str| {
+        format!(
+            "[server]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\n\
+             [[webhook]]\nname = 'healthy'\nid = '{HEALTHY}'\n\
+             [[webhook.trigger]]\nid = '{trigger}'\nnodes = [{{ type = 'discard' }}]\n"
+        )
+    };
+    let load = {
+        let path = path.clone();
+        move || {
+            let config = inrush::config::Config::load(&path, &inrush::config::Overrides::default());
+            config.map_err(|error| error.to_string())
+        }
+    };
+    std::fs::write(&path, text("other")).expect("write");
+    let (seen, ran) = mpsc::channel();
+    let server = Server::builder()
+        .config(load().expect("the config is right"))
+        .data_dir(directory.path().join("data"))
+        .reload_with(load)
+        .on_event("healthy", "mine", move |event| Ok(seen.send(event.body().to_vec())?))
+        .start()
+        .expect("it starts");
+    let mut stream = TcpStream::connect(server.started().listen).expect("connect");
+    let mut run = |body: &str| {
+        assert_eq!(post(&mut stream, HEALTHY, body), 200);
+        assert_eq!(ran.recv_timeout(PATIENCE).expect("the trigger of the program runs"), body.as_bytes());
+    };
+    run("[1]");
+    for (trigger, refusals, reloads) in [("mine", 1, 0), ("another", 1, 1)] {
+        std::fs::write(&path, text(trigger)).expect("write");
+        wait_for_reload(server.started().admin_listen, refusals, reloads);
+        run("[2]");
+    }
+    server.stop().expect("it stops in order");
+}
+
+/// Waits until so many configs were refused and so many put in force.
+fn wait_for_reload(admin: SocketAddr, refusals: u64, reloads: u64) {
+    let expected = [
+        format!("inrush_config_refusals_total {refusals}\n"),
+        format!("inrush_config_reloads_total {reloads}\n"),
+    ];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut stream = TcpStream::connect(admin).expect("connect");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("ask");
+        let mut metrics = String::new();
+        stream.read_to_string(&mut metrics).expect("the answer");
+        if expected.iter().all(|line| metrics.contains(line)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not {expected:?}:\n{metrics}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

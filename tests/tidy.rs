@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Where code and prose live. Everything else at the root is either listed by extension or not ours.
-const FOLDERS: &[&str] = &["src", "tests", "benches", "fuzz", "loom", "loadtest", "docs", ".ci"];
+const FOLDERS: &[&str] = &["src", "tests", "benches", "examples", "fuzz", "loom", "loadtest", "docs", ".ci"];
 /// What is built, downloaded or recorded: not written by hand, so not judged.
 const NOT_OURS: &[&str] =
     &["target", "artifacts", "coverage", "corpus", "seeds", "fixtures", "node_modules", "Cargo.lock"];

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Called with the commit and who pushed it; the whole event, as one line of JSON, is on standard input.
+# Called with the ref, the commit and who pushed it; the whole event, as one line of JSON, is on standard input.
 set -eu
-commit=$1 pusher=$2
+ref=$1 commit=$2 pusher=$3
+# `when` says the same: what deploys does not trust that nobody changes it.
+[ "$ref" = refs/heads/main ] || { echo "this is not the branch to deploy" >&2; exit 1; }
 case $commit in
 *[!0-9a-f]* | '') echo "this is no commit: $commit" >&2; exit 1 ;;
 *[!0]*) ;;

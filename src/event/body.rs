@@ -27,6 +27,9 @@ pub enum BodyValue<'a> {
 }
 
 /// What those who run for an event read of its body.
+///
+/// What nobody reads is not made: without a reader of the value a body is never parsed, and without one of the text the value
+/// may take its place, which saves a copy. It is asked for when triggers are set up, not for each event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reads {
     /// The longest body, in bytes, that somebody wants as a value; 0: nobody does.
@@ -170,7 +173,9 @@ impl Slot {
 }
 
 impl<'a> Event<'a> {
-    /// The body as a value, for a node that said that it reads it.
+    /// The body as a value, for a node that said that it reads it; for others it may be [`BodyValue::TextOnly`].
+    ///
+    /// It was built once for all nodes of the event, on the core or the worker, and is charged to the byte budget.
     pub fn body_value(&self) -> BodyValue<'a> {
         match &self.slot.reading {
             Reading::Value(document, ..) => BodyValue::Value(document.root()),

@@ -17,7 +17,8 @@ use crate::trigger::Trigger;
 /// What a [`Server`](super::Server) is made of: see there for an example.
 ///
 /// Begin with nothing and name webhooks and triggers, or with [`Builder::config`], which understands everything that
-/// `inrush.toml` does; both go together.
+/// `inrush.toml` does; both go together. Nothing is checked or opened before [`Builder::start`] or [`Builder::run`]: a
+/// trigger of an unknown webhook, or an id that two triggers have, is an error of these.
 pub struct Builder {
     config: Config,
     limits: Option<Limits>,
@@ -57,6 +58,26 @@ impl Default for Builder {
 
 impl Builder {
     /// Serves what a config says. Replaces everything said before but for triggers of your own.
+    ///
+    /// ```
+    /// use inrush::config::{Config, Overrides};
+    ///
+    /// let text = r#"
+    ///     [[webhook]]
+    ///     name = "orders"
+    ///     id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10"
+    ///
+    ///     [[webhook.trigger]]
+    ///     id = "archive"
+    ///     nodes = [{ type = "file", path = "orders.ndjson" }]
+    /// "#;
+    /// let environment = |name: &str| std::env::var(name).ok(); // for ${NAME} in the text
+    /// let config = Config::parse("inrush.toml".as_ref(), text, &Overrides::default(), &environment)?;
+    /// let builder = inrush::Server::builder()
+    ///     .config(config)
+    ///     .on_event("orders", "count", |_event| Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -70,7 +91,8 @@ impl Builder {
 
     /// How to read the config anew, when one of [`Config::files`] has changed and on SIGHUP under [`Builder::run`]. What it
     /// gives is put in force without closing a connection, but for what needs a restart; an error leaves everything as it
-    /// was. Both are logged. Triggers of your own stay.
+    /// was. Both are logged. Triggers of your own stay. It is called on the control thread, which serves health and metrics
+    /// as well, so it should not take long.
     pub fn reload_with(mut self, read: impl FnMut() -> Result<Config, String> + Send + 'static) -> Self {
         self.read = Some(Box::new(read));
         self
@@ -94,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// Installs a webhook that is open to everyone but browsers.
+    /// Installs a webhook that is open to everyone but browsers; the id is the path of its URL. Whoever knows it can post:
+    /// take a random one, and [`Builder::install`] for a secret.
     pub fn webhook(self, name: &str, id: Uuid) -> Self {
         self.install(config::Webhook { name: name.to_owned(), id, ..config::Webhook::default() })
     }
@@ -108,7 +131,17 @@ impl Builder {
     /// Runs a function for each event of the webhook with this name, as the only node of a trigger with this id.
     ///
     /// Every worker calls it on its own thread, as [`Node`] says: it must not wait. It sees the exact bytes of the body,
-    /// [`Event::body`]; for one that wants the value, too, see [`Builder::node`].
+    /// [`Event::body`]; for one that wants the value, too, see [`Builder::node`]. An error is logged and counted, and stops
+    /// nothing. It costs a call through a pointer, and no parsing.
+    ///
+    /// ```
+    /// let id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10".parse()?;
+    /// let builder = inrush::Server::builder().webhook("orders", id).on_event("orders", "tell", |event| {
+    ///     println!("{} has {} bytes", event.id(), event.body().len());
+    ///     Ok(())
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_event(
         self,
         webhook: &str,
@@ -123,7 +156,19 @@ impl Builder {
     ///
     /// It costs a switch of threads per event, some microseconds. Events start in order and may end in another. What waits
     /// for it holds up nobody else; when too many events wait, posts to the webhook wait for a second and are then answered 503.
-    /// Bodies up to 1 MiB come with their value.
+    /// Bodies up to 1 MiB come with their value. Each worker has threads of its own for it, up to 512, made when they are
+    /// needed, on which files are written, too: stay well below that. `in_flight` counts on each worker, and 0 is taken for 1.
+    ///
+    /// The payload is kept, and its memory charged to the byte budget, until the function returns. [`Server::stop`] waits for
+    /// those that run, within the limits for draining; one that never returns is left behind, and told as cut off.
+    ///
+    /// ```
+    /// let id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10".parse()?;
+    /// let builder = inrush::Server::builder().webhook("orders", id).on_event_blocking("orders", "keep", 4, |event| {
+    ///     Ok(std::fs::write(format!("{}.json", event.id()), event.body())?)
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_event_blocking(
         self,
         webhook: &str,
@@ -135,7 +180,26 @@ impl Builder {
     }
 
     /// Runs a node of your own for each event of the webhook with this name, in a trigger with this id. `make` is called
-    /// once for each worker.
+    /// once for each worker, so state needs no lock. A
+    /// reload of the config makes new ones only where it renames the webhook, or installs it again.
+    ///
+    /// ```
+    /// use inrush::{BoxError, Event, Node, Server};
+    ///
+    /// #[derive(Default)]
+    /// struct Longest(usize);
+    ///
+    /// impl Node for Longest {
+    ///     fn run(&mut self, event: &Event<'_>) -> Result<(), BoxError> {
+    ///         self.0 = self.0.max(event.body_bytes());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let id = "0d3b1a52-6a9e-4c39-9b5e-2f4d8c7e6a10".parse()?;
+    /// let builder = Server::builder().webhook("orders", id).node("orders", "longest", Longest::default);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn node<N: Node>(
         self,
         webhook: &str,

@@ -195,15 +195,15 @@ impl Installed {
         // The webhook's name stands on what is counted, and in every event.
         let former = former.filter(|former| former.config.name == webhook.name);
         for wanted in wanted {
+            if triggers.iter().any(|trigger: &TriggerEntry| trigger.id == wanted.id()) {
+                return Err(failed(wanted.id(), "two triggers have this id; rename one".to_owned()));
+            }
             let kept = former.and_then(|former| former.triggers.iter().find(|former| wanted.is(former)));
             if let Some(kept) = kept {
                 triggers.push(kept.clone());
                 let keep = || TriggerUpdate::Keep(kept.id.clone());
                 updates.iter_mut().for_each(|update| update.triggers.push(keep()));
                 continue;
-            }
-            if triggers.iter().any(|trigger| trigger.id == wanted.id()) {
-                return Err(failed(wanted.id(), "two triggers have this id; rename one".to_owned()));
             }
             let counts = Arc::new(TriggerMetrics::new(&webhook.name, wanted.id(), wanted.kinds(), workers));
             let mut reads = Reads::default();
