@@ -189,6 +189,7 @@ fn a_stop_lets_what_was_accepted_run() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
     server.stop().expect("there was time");
     assert_eq!(told.try_recv(), Ok("ended"));
+}
 
 /// A config that is read anew may give a trigger the id that one of the program has: it is refused as at the start, and the
 /// one of the program stays.
