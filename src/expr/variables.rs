@@ -171,6 +171,12 @@ impl Variables {
         true
     }
 
+    /// Whether there are changes that the file does not have.
+    pub fn is_changed(&self) -> bool {
+        let store = self.store();
+        self.path.is_some() && store.changes != store.saved
+    }
+
     /// Writes the file if there were changes since it was written. Returns whether it was.
     ///
     /// What is written is how all variables stood at one moment. The file is replaced as a whole: after a crash there is

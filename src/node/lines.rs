@@ -71,8 +71,8 @@ struct State<S> {
     sink: Option<S>,
     /// The other vector of lines.
     spare: Vec<u8>,
-    /// Why lines that were held back are lost.
-    lost: Option<NodeError>,
+    /// Why lines that were held back are lost, and since when.
+    lost: Option<(Instant, NodeError)>,
 }
 
 impl<S: Sink> Lines<S> {
@@ -166,7 +166,8 @@ impl<S: Sink> Lines<S> {
         let state = self.shared.lock();
         match &state.sink {
             None => Some(Instant::now() + LOOK_AGAIN_AFTER),
-            Some(_) if state.lost.is_some() => Some(Instant::now()),
+            // A time that has passed, and not now: that is later than any now that it is compared with.
+            Some(_) if state.lost.is_some() => state.lost.as_ref().map(|(since, _)| *since),
             Some(_) => state.since.map(|since| since + self.shared.flush_after),
         }
     }
@@ -178,7 +179,7 @@ impl<S: Sink> Lines<S> {
     pub fn flush(&self) -> Result<(), NodeError> {
         let mut state = self.shared.lock();
         self.shared.write_held(&mut state);
-        state.lost.take().map_or(Ok(()), Err)
+        state.lost.take().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Waits until everything is written.
@@ -221,7 +222,7 @@ impl<S: Sink> Shared<S> {
             let result = write_to(&mut sink, &mut |out| out.write_all(&lines));
             lines.clear();
             let mut state = shared.lock();
-            state.lost = result.err().or(state.lost.take());
+            state.lost = result.err().map(|error| (Instant::now(), error)).or(state.lost.take());
             state.spare = lines;
             drop(state);
             shared.give_back(sink);

@@ -228,7 +228,7 @@ impl Builder {
                 // The builder waits for it, or for the end of this thread.
                 let _ = say.send(*started);
             };
-            runtime()?.block_on(life::serve(plan, started, orders))
+            on_a_runtime(life::serve(plan, started, orders))
         };
         let thread = std::thread::Builder::new().name("inrush-control".into()).spawn(control);
         let thread = thread.map_err(|error| ServeError::io("cannot start the control thread", error))?;
@@ -248,7 +248,7 @@ impl Builder {
     /// As [`Builder::start`]; and when a thread died, or something was cut off at the end.
     pub fn run(self, started: impl FnOnce(&Started)) -> Result<(), ServeError> {
         let plan = self.plan()?;
-        runtime()?.block_on(async { life::serve(plan, started, Orders::of_signals()?).await })
+        on_a_runtime(async { life::serve(plan, started, Orders::of_signals()?).await })
     }
 
     fn plan(self) -> Result<Plan, ServeError> {
@@ -300,9 +300,11 @@ pub fn check(config: &Config) -> Result<(), ServeError> {
     if problems.is_empty() { Ok(()) } else { Err(ServeError::config(config, problems)) }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, ServeError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ServeError::io("cannot start the control thread", error))
+fn on_a_runtime(life: impl Future<Output = Result<(), ServeError>>) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ServeError::io("cannot start the control thread", error))?;
+    let ended = runtime.block_on(life);
+    // A thread that is stuck in a write has had its time.
+    runtime.shutdown_background();
+    ended
 }

@@ -132,14 +132,15 @@ impl Installed {
     }
 
     /// What is kept in memory and has to be saved. Variables of a webhook that was removed are among it for as long as a
-    /// run may change them, and once more.
+    /// run may change them, and until they are saved.
     pub fn variables(&mut self) -> Named {
         let mut all = self.kept();
         all.extend(
             self.former_variables.iter().map(|(_, name, variables)| (name.clone(), variables.clone())),
         );
         // Held here and in `all`.
-        self.former_variables.retain(|(_, _, variables)| Arc::strong_count(variables) > 2);
+        self.former_variables
+            .retain(|(_, _, variables)| Arc::strong_count(variables) > 2 || variables.is_changed());
         all
     }
 

@@ -16,6 +16,8 @@ use crate::limits::Limits;
 
 /// After the time for draining is over, how long connections get to say so to their peers.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long saving the variables for the last time may take: a disk that stands still must not keep the process.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop, and everything that was accepted until then to its end.
 pub(super) async fn serve(
@@ -71,7 +73,11 @@ pub(super) async fn serve(
         }
     }
     let death = drain(&mut running, &mut ended, &mut orders, &limits).await;
-    let saved = saver.finish(running.variables()).await;
+    let saved = tokio::select! {
+        saved = saver.finish(running.variables()) => saved,
+        () = tokio::time::sleep(SAVE_TIMEOUT) => Err("the variables could not be saved in time".to_owned()),
+        () = orders.next_stop() => Err("the variables were not saved: a further signal came".to_owned()),
+    };
     running.watched.tails.close();
     let _ = stop_admin.send(());
     let _ = admin.await;

@@ -27,6 +27,7 @@ pub(super) struct Lane {
     waiting_bytes: Cell<usize>,
     gate: Arc<Gate>,
     holds_gate: Cell<bool>,
+    retired: Cell<bool>,
     /// When it was last said that it is behind.
     warned: Cell<Option<Instant>>,
     /// What was logged of each node's failures.
@@ -77,6 +78,7 @@ impl Lane {
             waiting_bytes: Cell::new(0),
             gate,
             holds_gate: Cell::new(false),
+            retired: Cell::new(false),
             warned: Cell::new(None),
             logged: RefCell::default(),
             shared,
@@ -108,6 +110,12 @@ impl Lane {
             former.iter().for_each(&mut visit);
             former.retain(|trigger| Rc::strong_count(trigger) > 1 || trigger.holds_back());
         }
+    }
+
+    /// The trigger is no longer installed: what its lane still does is no reason to refuse events of its webhook.
+    pub fn retire(&self) {
+        self.retired.set(true);
+        self.release_gate();
     }
 
     /// Whether nothing runs or waits.
@@ -239,6 +247,8 @@ impl Lane {
         self.running.set(self.running.get() - 1);
         self.shared.runs.set(self.shared.runs.get() - 1);
         self.show();
+        // The event may be another worker's, and so its handle wakes that one. This one may have waited for the run to end.
+        self.shared.mailbox().knock();
     }
 
     async fn run_nodes(&self, trigger: &Trigger, event: &HeldEvent, from: usize) {
@@ -277,7 +287,10 @@ impl Lane {
     fn look_at_the_line(&self) {
         let bounds = self.shared.bounds;
         let (events, bytes) = (self.waiting.borrow().len(), self.waiting_bytes.get());
-        if !self.holds_gate.get() && (events > bounds.events_max || bytes > bounds.bytes_max) {
+        if !self.holds_gate.get()
+            && !self.retired.get()
+            && (events > bounds.events_max || bytes > bounds.bytes_max)
+        {
             self.gate.hold_closed();
             self.holds_gate.set(true);
             self.warn_that_it_is_behind(events);
@@ -306,6 +319,8 @@ impl Lane {
     fn release_gate(&self) {
         if self.holds_gate.replace(false) {
             self.gate.release();
+            self.shared.gate_opened.set(true);
+            self.shared.mailbox().knock();
         }
     }
 

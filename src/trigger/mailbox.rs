@@ -102,6 +102,16 @@ impl Mailbox {
         self.door.knock_if_asleep();
     }
 
+    /// Has the worker look again, if it sleeps.
+    pub(super) fn knock(&self) {
+        self.door.knock_if_asleep();
+    }
+
+    /// Whether the worker is told to cut off what has not ended, and has not read it yet.
+    pub(super) fn says_end(&self) -> bool {
+        self.lock().end
+    }
+
     /// Counts an event that is held from now on; it comes home once.
     pub(super) fn hold(&self) {
         self.held.fetch_add(1, Ordering::Relaxed);

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::lane::Offered;
 use super::mailbox::{Crew, Mail, Mailbox, Passed};
 use super::tail::{self, Tails};
@@ -65,6 +67,8 @@ pub(super) struct Shared {
     pub crew: Arc<Crew>,
     /// Tasks that run events through nodes that wait.
     pub runs: Cell<usize>,
+    /// A gate was opened: posts may wait for that on every core.
+    pub gate_opened: Cell<bool>,
     metrics: Arc<Metrics>,
     last_loss_logged: Cell<Option<Instant>>,
 }
@@ -72,6 +76,11 @@ pub(super) struct Shared {
 impl Shared {
     fn metrics(&self) -> &WorkerMetrics {
         &self.metrics.workers[self.index]
+    }
+
+    /// The worker's own mailbox.
+    pub fn mailbox(&self) -> &Mailbox {
+        self.crew.mailbox(self.index)
     }
 
     /// Counts a failure of a node.
@@ -161,6 +170,7 @@ impl AtWork {
             bounds: parts.bounds,
             crew: parts.crew,
             runs: Cell::new(0),
+            gate_opened: Cell::new(false),
             metrics: parts.metrics,
             last_loss_logged: Cell::new(None),
         });
@@ -187,6 +197,9 @@ impl AtWork {
             }
             let taken = self.run_batch();
             self.flush_where(|due, now| due <= now);
+            if self.shared.gate_opened.take() {
+                self.inboxes.iter().for_each(Inbox::announce_home);
+            }
             if taken == BATCH_EVENTS_MAX || (taken + from_mail > 0 && self.shared.runs.get() > 0) {
                 // The runs that wait get their turn, however steadily events come.
                 tokio::task::yield_now().await;
@@ -199,8 +212,7 @@ impl AtWork {
                 self.sleep().await;
             }
         }
-        let time = if self.mail.end { CUT_OFF_SETTLE } else { Duration::MAX };
-        let lines = tokio::time::timeout(time, self.settle()).await.is_err();
+        let lines = !self.settle().await;
         let waiting: usize = self.inboxes.iter().map(Inbox::depth).sum();
         CutOff { events: self.mailbox.held() + waiting, lines }
     }
@@ -268,10 +280,12 @@ impl AtWork {
         };
         self.line.reset();
         let is_watched = self.tails.any();
-        let reads = match is_watched {
-            true => webhook.reads.and(tail::reads(slot.body.len())),
-            false => webhook.reads,
-        };
+        let mut reads = webhook.reads;
+        if is_watched {
+            reads = reads.and(tail::reads(slot.body.len()));
+        }
+        // What has to wait may be run by what a reload has made of its trigger, which may read the text.
+        reads.text |= self.shared.runs.get() > 0;
         let built = catch_unwind(AssertUnwindSafe(|| slot.build_value(reads, &mut self.parser)));
         if built.is_err() {
             // The body is lost with the parser: better no node sees the event than one sees another body.
@@ -375,18 +389,39 @@ impl AtWork {
         metrics.discarded.add(discarded);
     }
 
-    /// Waits until every node has written what it holds back.
-    async fn settle(&mut self) {
+    /// Has every node write what it holds back, and waits until they have, or until there is no more time for it. Returns
+    /// whether all was written or reported.
+    async fn settle(&mut self) -> bool {
+        self.flush_where(|_, _| true);
         let mut triggers = Vec::new();
         for lane in self.webhooks.lanes() {
             lane.for_each_trigger(|trigger| triggers.push(trigger.clone()));
         }
-        for node in triggers.iter().flat_map(|trigger| &trigger.nodes) {
-            if let Err(error) = node.settle().await {
-                self.lost(&error);
+        // All at once: one that stands still must not keep the others from being written.
+        let nodes = triggers.iter().flat_map(|trigger| &trigger.nodes).map(AnyNode::settle);
+        let mut settling = std::pin::pin!(join_all(nodes));
+        let mut settled = None;
+        if !self.mail.end {
+            tokio::select! {
+                results = &mut settling => settled = Some(results),
+                () = self.told_to_end() => {}
             }
         }
-        self.flush_where(|_, _| true);
+        if settled.is_none() {
+            settled = tokio::time::timeout(CUT_OFF_SETTLE, settling).await.ok();
+        }
+        settled
+            .iter()
+            .flatten()
+            .filter_map(|result| result.as_ref().err())
+            .for_each(|error| self.lost(error));
+        settled.is_some()
+    }
+
+    async fn told_to_end(&self) {
+        while !self.mailbox.says_end() {
+            self.door.sleep_unless(|| self.mailbox.says_end()).await;
+        }
     }
 
     /// Counts and reports that what a node held back is lost.

@@ -71,9 +71,9 @@ pub(super) async fn sweep_deadlines(core: Rc<Core>) {
                 core.yield_turn().await;
             }
         }
-        if core.collect_home() > 0 {
-            core.wake_waiting();
-        }
+        core.collect_home();
+        // Whatever came home: a gate may have been opened for events of another core.
+        core.wake_waiting();
         if now_ms - last_pool_sweep_ms >= 1000 {
             last_pool_sweep_ms = now_ms;
             core.pool.sweep();

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
+
 use super::{File, Files, open};
 use crate::config::{Problem, Rotation, Written};
 use crate::event::{Event, HeldEvent, Reads};
@@ -35,7 +37,7 @@ pub struct NamedFiles {
 struct Open {
     files: Vec<(String, File)>,
     /// Closed as soon as what they hold back is written.
-    closing: Vec<File>,
+    closing: Vec<(String, File)>,
 }
 
 impl NamedFiles {
@@ -120,30 +122,35 @@ impl NamedFiles {
         let due = open.all().filter(|file| file.flush_due().is_some_and(|due| due <= now));
         let flushed = due.map(File::flush).fold(Ok(()), Result::and);
         // Whoever waits for room in one of them has another share.
-        open.closing.retain(|file| file.is_shared() || file.flush_due().is_some());
+        open.closing.retain(|(_, file)| file.is_shared() || file.flush_due().is_some());
         flushed
     }
 
     pub(in crate::node) async fn settle(&self) -> Result<(), NodeError> {
         let files: Vec<File> = self.open.borrow().all().cloned().collect();
-        let mut settled = Ok(());
-        for file in files {
-            settled = settled.and(file.settle().await);
-        }
-        settled
+        // All at once: one that stands still must not keep the others from being written.
+        let settled = join_all(files.iter().map(File::settle)).await;
+        settled.into_iter().fold(Ok(()), Result::and)
     }
 }
 
 impl Open {
     fn all(&self) -> impl Iterator<Item = &File> {
-        self.files.iter().map(|(_, file)| file).chain(&self.closing)
+        self.files.iter().chain(&self.closing).map(|(_, file)| file)
     }
 
-    /// The open file of this name, from now on the one that was written to last.
+    /// The open file of this name, from now on the one that was written to last. One that was about to be closed is taken
+    /// back: two on one file would write their lines in any order.
     fn find(&mut self, name: &str) -> Option<&File> {
-        let at = self.files.iter().rposition(|(open, _)| open == name)?;
-        self.files[at..].rotate_left(1);
-        self.files.last().map(|(_, file)| file)
+        let is_it = |(open, _): &(String, File)| open == name;
+        let found = match self.files.iter().rposition(is_it) {
+            Some(at) => self.files.remove(at),
+            None => {
+                let at = self.closing.iter().position(is_it)?;
+                self.closing.swap_remove(at)
+            }
+        };
+        Some(self.push(found))
     }
 
     /// Keeps a file open under its name, unless one is; returns the one that is.
@@ -151,12 +158,16 @@ impl Open {
         if let Some(open) = self.find(&name) {
             return open.clone();
         }
+        self.push((name, file)).clone()
+    }
+
+    fn push(&mut self, file: (String, File)) -> &File {
         if self.files.len() >= OPEN_MAX {
-            let (_, oldest) = self.files.remove(0);
-            self.closing.push(oldest);
+            self.closing.push(self.files.remove(0));
         }
-        self.files.push((name, file.clone()));
-        file
+        self.files.push(file);
+        let at = self.files.len() - 1;
+        &self.files[at].1
     }
 }
 
@@ -327,6 +338,31 @@ mod tests {
         });
         let text = std::fs::read_to_string(directory.path().join("a")).unwrap();
         assert_eq!(text.lines().count(), 8);
+    }
+
+    /// The time at which a loss was due to be told was always later than the one it was compared with: it never was, and
+    /// no line of that file left by time again.
+    #[test]
+    fn a_write_that_fails_is_told_and_the_file_goes_on() {
+        let (directory, pool) = (tempfile::tempdir().unwrap(), Pool::new(Arc::new(Budget::new(64 << 20))));
+        let node = node(directory.path(), "{{ payload.body.c }}").unwrap();
+        let full = open(Path::new("/dev/full"), Rotation::default(), &node.files).unwrap();
+        node.open.borrow_mut().keep("a".to_owned(), full);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let event = event(&pool, "{\"c\":\"a\"}");
+            node.append(&event, &mut EventLine::default()).await.unwrap();
+            let deadline = Instant::now() + std::time::Duration::from_secs(20);
+            let error = loop {
+                if let Err(error) = node.flush() {
+                    break error;
+                }
+                assert!(Instant::now() < deadline, "it is never told");
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            };
+            assert!(error.reason.contains("/dev/full"), "{error}");
+            assert!(node.flush_due().is_none(), "there is nothing more to tell");
+        });
     }
 
     #[test]

@@ -189,9 +189,14 @@ fn lines_that_could_not_be_written_are_reported_once_and_the_next_are_written() 
         permit.send(Err(io::Error::other("full again"))).unwrap();
         lines.append(&event(&pool, b"3"), &mut EventLine::default()).await.unwrap();
         lines.flush().unwrap();
-        while lines.shared.lock().lost.is_none() {
+        let is_back = || {
+            let state = lines.shared.lock();
+            state.lost.is_some() && state.sink.is_some()
+        };
+        while !is_back() {
             tokio::task::yield_now().await;
         }
+        assert!(lines.flush_due().is_some_and(|due| due <= Instant::now()), "it is due to be told");
         lines.append(&event(&pool, b"4"), &mut EventLine::default()).await.unwrap();
         permit.send(Ok(())).unwrap();
         assert_eq!(lines.settle().await.unwrap_err().reason, "cannot collect: full again");

@@ -116,6 +116,7 @@ impl Webhooks {
     }
 
     fn retire(&mut self, webhook: u32, lanes: Vec<Rc<Lane>>) {
+        lanes.iter().for_each(|lane| lane.retire());
         self.retired.extend(lanes.into_iter().map(|lane| Retired { webhook, lane, is_settled: false }));
     }
 

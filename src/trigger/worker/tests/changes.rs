@@ -244,3 +244,56 @@ fn a_node_that_panics_at_once_is_a_node_that_failed() {
     let of_nodes: Vec<_> = counts.nodes.iter().map(|node| (node.runs, node.failures)).collect();
     assert_eq!((of_nodes, seen.load(Ordering::Relaxed)), (vec![(1, 0), (1, 1), (1, 0)], 1));
 }
+
+/// The last event of a worker is another's, whose handle wakes that one only: this one slept until it was cut off.
+#[test]
+fn a_worker_ends_when_what_was_passed_to_it_has_run() {
+    at_work(async {
+        let (pool, hall) = (pool(), Hall::new());
+        let doors = [Arc::<Door>::default(), Arc::default()];
+        let mailboxes: Vec<_> = doors.iter().map(|door| Arc::new(Mailbox::new(door.clone()))).collect();
+        let crew = Arc::new(Crew::new(mailboxes.clone()));
+        let parts = WorkerParts {
+            index: 1,
+            inboxes: Vec::new(),
+            door: doors[1].clone(),
+            crew: crew.clone(),
+            bounds: LOOSE,
+            metrics: Arc::new(Metrics::new(1, 2)),
+            tails: Arc::default(),
+        };
+        let mut worker = AtWork::new(parts);
+        reload(&mut worker, vec![trigger("t", vec![hall.node(|_| Ok(()))])], Vec::new());
+        mailboxes[0].hold();
+        let event = HeldEvent::new(slot(&pool, b"1"), Arc::new(Source::named("w")), 0, mailboxes[0].clone());
+        crew.pass(1, Passed { webhook: 0, trigger: "t".into(), event });
+        // The other one has nothing more.
+        crew.stop_feeding();
+        let worker = tokio::task::spawn_local(async move { worker.work().await });
+        settle().await;
+        assert!(!worker.is_finished() && hall.came() == [1], "it waits for the run");
+        hall.exits.add_permits(1);
+        settle().await;
+        assert!(worker.is_finished(), "it sleeps on");
+    });
+}
+
+/// A trigger that hangs with a long line closed the gate of its webhook, and kept it closed after it was removed.
+#[test]
+fn a_removed_trigger_does_not_keep_the_gate_closed() {
+    at_work(async {
+        let (pool, hall, gate) = (pool(), Hall::new(), Arc::<Gate>::default());
+        let bounds = Bounds { events_max: 4, ..LOOSE };
+        let nodes = vec![hall.node(|_| Ok(()))];
+        let mut worker = worker_with(vec![(nodes, true, OnError::Stop)], bounds, gate.clone());
+        for _ in 0..8 {
+            worker.run_event(slot(&pool, b"1"), 0);
+        }
+        assert!(!gate.is_open());
+        reload(&mut worker, Vec::new(), Vec::new());
+        assert!(gate.is_open());
+        hall.exits.add_permits(1);
+        settle().await;
+        assert!(gate.is_open() && hall.came().len() == 2, "it still runs what it had accepted");
+    });
+}
